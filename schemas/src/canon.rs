@@ -1,14 +1,341 @@
-//! The strict canonical walker.
+//! The canonical encoding: one value, one spelling.
+//!
+//! RFC 8949 section 4.2.1 with everything removed that we do not need. ciborium alone accepts long integers, indefinite
+//! lengths, any key order, tags and trailing bytes, also when its output is encoded again and compared; so a walker of
+//! our own reads the bytes first and refuses at the first offence. What it refuses, beyond malformed CBOR:
+//!
+//! - integers and lengths that are not in their shortest form, and integers outside i64 and u64
+//! - indefinite lengths, tags, floats, `null`, `undefined` and every simple value but `false` and `true`
+//! - map keys that are not integers, not in ascending order of their encoding, or repeated
+//! - empty maps and arrays (absent is the only spelling of nothing)
+//! - more than eight containers inside each other, and bytes after the end
+//!
+//! The walker knows no field and no version: it holds for records that this version does not understand.
 
-/// A rule of the canonical encoding.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// The largest record in bytes: what an entry bundle of C2SP tlog-tiles can hold.
+pub const MAX_RECORD: usize = 65_535;
+
+/// The most containers that may lie inside each other.
+pub const MAX_DEPTH: usize = 8;
+
+/// A rule of the canonical encoding, named by what is wrong.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rule {
-    /// Nothing may follow.
+    /// A break code outside an indefinite length.
+    Break,
+    /// More than [`MAX_DEPTH`] containers inside each other.
+    Depth,
+    /// A map key that stands twice.
+    DuplicateKey,
+    /// A map or array without entries.
+    Empty,
+    /// A floating-point number.
+    Float,
+    /// An indefinite length.
+    Indefinite,
+    /// An integer below -2^63.
+    IntRange,
+    /// A map key that is not an integer.
+    KeyType,
+    /// An integer or length longer than it need be.
+    NonShortest,
+    /// `null`.
+    Null,
+    /// Additional information 28, 29 or 30, which RFC 8949 reserves.
+    Reserved,
+    /// A simple value other than `false` and `true`.
+    Simple,
+    /// A tag.
+    Tag,
+    /// More bytes than the place allows.
+    TooLong,
+    /// Bytes after the end.
     Trailing,
+    /// The end before the item is complete.
+    Truncated,
+    /// `undefined`.
+    Undefined,
+    /// Text that is not UTF-8.
+    Utf8,
+    /// A map key out of order.
+    UnsortedKey,
 }
 
-impl std::fmt::Display for Rule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("bytes after the end")
+impl Rule {
+    /// The name by which vectors call the rule, e.g. `non-shortest`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Break => "break",
+            Self::Depth => "depth",
+            Self::DuplicateKey => "duplicate-key",
+            Self::Empty => "empty",
+            Self::Float => "float",
+            Self::Indefinite => "indefinite",
+            Self::IntRange => "int-range",
+            Self::KeyType => "key-type",
+            Self::NonShortest => "non-shortest",
+            Self::Null => "null",
+            Self::Reserved => "reserved",
+            Self::Simple => "simple",
+            Self::Tag => "tag",
+            Self::TooLong => "too-long",
+            Self::Trailing => "trailing",
+            Self::Truncated => "truncated",
+            Self::Undefined => "undefined",
+            Self::Utf8 => "utf8",
+            Self::UnsortedKey => "unsorted-key",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Checks that `bytes` are one item in canonical encoding, at most `max` bytes long.
+pub fn check(bytes: &[u8], max: usize) -> Result<()> {
+    if bytes.len() > max {
+        return Err(Error::Canon { rule: Rule::TooLong, offset: max });
+    }
+    let mut walker = Walker { bytes, at: 0 };
+    walker.item(0)?;
+    if walker.at < bytes.len() {
+        return Err(Error::Canon { rule: Rule::Trailing, offset: walker.at });
+    }
+    Ok(())
+}
+
+/// Encodes a value, and refuses to return what [`check`] would refuse.
+pub fn encode<T: Serialize>(value: &T, max: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(256);
+    ciborium::into_writer(value, &mut bytes).map_err(|e| Error::Meaning(e.to_string()))?;
+    check(&bytes, max)?;
+    Ok(bytes)
+}
+
+/// Decodes a value after [`check`].
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T> {
+    check(bytes, max)?;
+    read(bytes)
+}
+
+/// Decodes a value from bytes that [`check`] has passed.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    ciborium::from_reader(bytes).map_err(|e| {
+        Error::Meaning(match e {
+            ciborium::de::Error::Semantic(_, text) => text,
+            other => other.to_string(),
+        })
+    })
+}
+
+/// Returns the entries of a checked map: each key and where in `bytes` its value lies.
+pub fn entries(bytes: &[u8]) -> Result<Vec<(i128, Range<usize>)>> {
+    let mut walker = Walker { bytes, at: 0 };
+    let (major, count) = walker.head()?;
+    if major != MAP {
+        return Err(Error::Meaning("not a map".to_owned()));
+    }
+    let mut found = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(32));
+    for _ in 0..count {
+        let key = walker.key()?;
+        let start = walker.at;
+        walker.item(1)?;
+        found.push((key, start..walker.at));
+    }
+    Ok(found)
+}
+
+/// Returns the checked map `bytes` without the entry at `path`, as canonical bytes again.
+///
+/// Signatures inside a record are made and checked over these bytes, so that fields which this version does not know are
+/// signed too.
+pub fn without(bytes: &[u8], path: &[i64]) -> Result<Vec<u8>> {
+    let missing = || Error::Meaning("has no such field to take out".to_owned());
+    let (&key, rest) = path.split_first().ok_or_else(missing)?;
+    let found = entries(bytes)?;
+    let place = found.iter().position(|(k, _)| *k == i128::from(key)).ok_or_else(missing)?;
+    let range = found.get(place).map(|(_, range)| range.clone()).ok_or_else(missing)?;
+    // The key starts where the value before it ends, or after the map's head.
+    let before = match place.checked_sub(1).and_then(|i| found.get(i)) {
+        Some((_, range)) => range.end,
+        None => head_len(found.len()),
+    };
+    let cut = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
+    let mut out = Vec::with_capacity(bytes.len());
+    if rest.is_empty() {
+        write_map_head(&mut out, found.len().saturating_sub(1));
+        out.extend_from_slice(cut(head_len(found.len()), before));
+    } else {
+        out.extend_from_slice(cut(0, range.start));
+        out.extend_from_slice(&without(cut(range.start, range.end), rest)?);
+    }
+    out.extend_from_slice(cut(range.end, bytes.len()));
+    Ok(out)
+}
+
+fn head_len(count: usize) -> usize {
+    match count {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}
+
+fn write_map_head(out: &mut Vec<u8>, count: usize) {
+    match (u8::try_from(count), u16::try_from(count)) {
+        (Ok(n), _) if n < 24 => out.push(0xa0 | n),
+        (Ok(n), _) => out.extend_from_slice(&[0xb8, n]),
+        (_, Ok(n)) => {
+            out.push(0xb9);
+            out.extend_from_slice(&n.to_be_bytes());
+        }
+        _ => {
+            out.push(0xba);
+            out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+        }
+    }
+}
+
+// CBOR major types.
+const UINT: u8 = 0;
+const NINT: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+
+struct Walker<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walker<'a> {
+    fn item(&mut self, depth: usize) -> Result<()> {
+        let start = self.at;
+        let offence = |rule| Err(Error::Canon { rule, offset: start });
+        let (major, argument) = self.head()?;
+        match major {
+            UINT | NINT => {}
+            BYTES => {
+                self.take(argument)?;
+            }
+            TEXT => {
+                if std::str::from_utf8(self.take(argument)?).is_err() {
+                    return offence(Rule::Utf8);
+                }
+            }
+            ARRAY | MAP if argument == 0 => return offence(Rule::Empty),
+            ARRAY | MAP if depth >= MAX_DEPTH => return offence(Rule::Depth),
+            ARRAY => {
+                for _ in 0..argument {
+                    self.item(depth + 1)?;
+                }
+            }
+            MAP => {
+                let mut last: &[u8] = &[];
+                for _ in 0..argument {
+                    let from = self.at;
+                    self.key()?;
+                    let key = self.bytes.get(from..self.at).unwrap_or_default();
+                    match key.cmp(last) {
+                        std::cmp::Ordering::Greater => last = key,
+                        std::cmp::Ordering::Equal => {
+                            return Err(Error::Canon { rule: Rule::DuplicateKey, offset: from });
+                        }
+                        std::cmp::Ordering::Less => {
+                            return Err(Error::Canon { rule: Rule::UnsortedKey, offset: from });
+                        }
+                    }
+                    self.item(depth + 1)?;
+                }
+            }
+            TAG => return offence(Rule::Tag),
+            // Major type 7: `head` has let only `false` and `true` through.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the initial byte and its argument.
+    fn head(&mut self) -> Result<(u8, u64)> {
+        let start = self.at;
+        let offence = |rule| Err(Error::Canon { rule, offset: start });
+        let first = self.byte(start)?;
+        let (major, info) = (first >> 5, first & 0x1f);
+        if major == 7 {
+            return match info {
+                20 | 21 => Ok((major, u64::from(info))),
+                22 => offence(Rule::Null),
+                23 => offence(Rule::Undefined),
+                25..=27 => offence(Rule::Float),
+                28..=30 => offence(Rule::Reserved),
+                31 => offence(Rule::Break),
+                _ => offence(Rule::Simple),
+            };
+        }
+        let (argument, least) = match info {
+            0..=23 => (u64::from(info), 0),
+            24 => (u64::from(self.byte(start)?), 24),
+            25 => (u64::from(u16::from_be_bytes(self.array(start)?)), 0x100),
+            26 => (u64::from(u32::from_be_bytes(self.array(start)?)), 0x1_0000),
+            27 => (u64::from_be_bytes(self.array(start)?), 0x1_0000_0000),
+            28..=30 => return offence(Rule::Reserved),
+            _ if major == UINT || major == NINT || major == TAG => return offence(Rule::Reserved),
+            _ => return offence(Rule::Indefinite),
+        };
+        if argument < least {
+            return offence(Rule::NonShortest);
+        }
+        if major == NINT && i64::try_from(argument).is_err() {
+            return offence(Rule::IntRange);
+        }
+        Ok((major, argument))
+    }
+
+    /// Reads a map key, which must be an integer.
+    fn key(&mut self) -> Result<i128> {
+        let start = self.at;
+        match self.head()? {
+            (UINT, n) => Ok(i128::from(n)),
+            (NINT, n) => Ok(-1 - i128::from(n)),
+            _ => Err(Error::Canon { rule: Rule::KeyType, offset: start }),
+        }
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
+        let start = self.at;
+        let slice = usize::try_from(length)
+            .ok()
+            .and_then(|n| start.checked_add(n))
+            .and_then(|end| self.bytes.get(start..end))
+            .ok_or(Error::Canon { rule: Rule::Truncated, offset: start })?;
+        self.at += slice.len();
+        Ok(slice)
+    }
+
+    fn byte(&mut self, item: usize) -> Result<u8> {
+        let byte = self.bytes.get(self.at).copied();
+        self.at += 1;
+        byte.ok_or(Error::Canon { rule: Rule::Truncated, offset: item })
+    }
+
+    fn array<const N: usize>(&mut self, item: usize) -> Result<[u8; N]> {
+        let end = self.at.saturating_add(N);
+        let slice = self.bytes.get(self.at..end).and_then(|s| s.try_into().ok());
+        self.at = end;
+        slice.ok_or(Error::Canon { rule: Rule::Truncated, offset: item })
     }
 }

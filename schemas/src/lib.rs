@@ -6,9 +6,26 @@
 //! Read the modules in the order a record travels: [`record`] → [`canon`] → [`chain`] → [`tree`] → [`checkpoint`] →
 //! [`proof`] → [`verify`].
 
+pub mod body;
 pub mod canon;
+pub mod chain;
+pub mod checkpoint;
+pub mod content;
 pub mod error;
 pub mod hash;
+mod map;
+pub mod note;
+pub mod proof;
+pub mod receipt;
+pub mod record;
+pub mod scalar;
+pub mod sign;
+pub mod tile;
+pub mod tree;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use hash::{Hash, LogId, Origin};
+pub use map::Keys;
+pub use record::{Kind, Record};
+pub use scalar::{Fixed, Id, Seq, Time};

@@ -1,0 +1,313 @@
+//! Verification: a fold over the records, in order.
+//!
+//! ```text
+//! bytes ──Single::check (any thread)──▶ Single ──Fold::push (in order)──▶ Fold ──Fold::finish(evidence)──▶ Report
+//! ```
+//!
+//! The fold needs a few hundred bytes, however long the log is. It never says more than it checked: a list of what was wrong
+//! is not a verdict, so [`Report`] answers integrity, authenticity, completeness, time, meaning and content apart, and a check
+//! of nothing is never good.
+//!
+//! Three published attacks on sealed logs were omissions of the verifier (eprint 2023/867). Hence: both bounds of each epoch
+//! are checked, epochs count without gaps, exactly one seal ends each, empty ones too, and no index is evidence.
+
+mod ends;
+mod report;
+mod single;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::body::Body;
+use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal};
+use crate::content::Slot;
+use crate::hash::{Hash, LogId};
+use crate::record::{Record, Via};
+use crate::scalar::{Seq, Time};
+use crate::sign::{self, PublicKey, Purpose};
+use crate::tree::Frontier;
+
+pub use ends::{Evidence, Mark};
+pub use report::{
+    Anchor, Authenticity, Breach, Clocks, Completeness, Content, Integrity, Meaning, Report, SPELT_OUT, Violation,
+};
+pub use single::{Single, Vault};
+
+/// How far the wall clock may move against the boot clock between two records before it counts as a jump: 2 s.
+const JUMP_NS: i128 = 2_000_000_000;
+
+/// One epoch: whose key, and which tree sizes it signs.
+#[derive(Clone, Debug)]
+struct Epoch {
+    number: u64,
+    key: PublicKey,
+    /// The epoch's first record.
+    first: Seq,
+    /// The smallest tree that it signs: the one that ends with the record which names its key.
+    signs_from: u64,
+}
+
+/// The state of a verification between two records.
+#[derive(Debug)]
+pub struct Fold {
+    genesis: Option<Genesis>,
+    log_id: Option<LogId>,
+    tree: Frontier,
+    head: Hash,
+    epochs: Vec<Epoch>,
+    /// Log keys and the first record each is valid after.
+    log_keys: Vec<(Seq, PublicKey)>,
+    sealed: bool,
+    broken_epochs: u64,
+    holes: BTreeMap<Seq, BTreeSet<Slot>>,
+    erasures: BTreeSet<Seq>,
+    /// Sizes at which the root and head are wanted, and what they were.
+    wanted: BTreeSet<u64>,
+    seen: BTreeMap<u64, (Hash, Hash)>,
+    last: Option<(Time, u64)>,
+    integrity: Integrity,
+    clocks: Clocks,
+    meaning: Meaning,
+    content: Content,
+}
+
+impl Fold {
+    /// Starts before the first record. `wanted` are the tree sizes that the evidence will speak of.
+    pub fn new(wanted: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            genesis: None,
+            log_id: None,
+            tree: Frontier::new(),
+            head: Hash::ZERO,
+            epochs: Vec::new(),
+            log_keys: Vec::new(),
+            sealed: false,
+            broken_epochs: 0,
+            holes: BTreeMap::new(),
+            erasures: BTreeSet::new(),
+            wanted: wanted.into_iter().collect(),
+            seen: BTreeMap::new(),
+            last: None,
+            integrity: Integrity::default(),
+            clocks: Clocks::default(),
+            meaning: Meaning::default(),
+            content: Content::default(),
+        }
+    }
+
+    /// How many records were taken.
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The tree so far.
+    pub fn tree(&self) -> &Frontier {
+        &self.tree
+    }
+
+    /// Notes something wrong that the caller found, such as a tile that differs.
+    pub fn breach(&mut self, breach: Breach, seq: Option<Seq>, what: impl Into<String>) {
+        self.integrity.count += 1;
+        if let Some(seq) = seq {
+            self.integrity.first_bad = Some(self.integrity.first_bad.map_or(seq, |first| first.min(seq)));
+        }
+        if self.integrity.violations.len() < SPELT_OUT {
+            self.integrity.violations.push(Violation { breach, seq, what: what.into() });
+        }
+    }
+
+    /// Notes that the caller compared so many tiles.
+    pub fn compared_tiles(&mut self, count: u64) {
+        self.integrity.tiles += count;
+    }
+
+    /// Takes the next record. `row_seq` is the number under which the store keeps it.
+    pub fn push(&mut self, row_seq: Seq, bytes: &[u8], checked: crate::Result<Single>) {
+        let here = Seq(self.tree.size());
+        if row_seq != here {
+            self.breach(Breach::Sequence, Some(here.min(row_seq)), format!("record {here} is kept as {row_seq}"));
+        }
+        let leaf = match checked {
+            Ok(single) => {
+                let leaf = single.leaf;
+                self.take(here, bytes, single);
+                leaf
+            }
+            Err(error) => {
+                self.breach(Breach::Canon, Some(here), error.to_string());
+                self.head = crate::chain::link(&self.head, bytes);
+                self.sealed = false;
+                crate::tree::leaf_hash(bytes)
+            }
+        };
+        // A tree of 2^64 records cannot come to be: seq is a u64 too.
+        if self.tree.append(leaf).is_err() {
+            self.breach(Breach::Sequence, Some(here), "the tree is full");
+        }
+        if self.wanted.contains(&self.tree.size()) {
+            self.seen.insert(self.tree.size(), (self.tree.root(), self.head));
+        }
+    }
+
+    fn take(&mut self, here: Seq, bytes: &[u8], single: Single) {
+        if single.frame.seq != here {
+            self.breach(
+                Breach::Sequence,
+                Some(here),
+                format!("record {here} says that it is {}", single.frame.seq),
+            );
+        }
+        if single.frame.prev != self.head {
+            self.breach(Breach::Chain, Some(here), format!("record {here} does not follow the record before it"));
+        }
+        self.head = single.chain;
+        self.sealed = false;
+        match single.meaning {
+            Ok(record) => {
+                if let Some(held) = single.held {
+                    self.content.checked = true;
+                    self.content.opened += held.opened;
+                    if held.garbled {
+                        self.breach(Breach::Content, Some(here), format!("the vault row of {here} cannot be read"));
+                    }
+                    for slot in held.wrong {
+                        self.breach(Breach::Content, Some(here), format!("{slot} of {here} is not what was committed to"));
+                    }
+                    if !held.holes.is_empty() {
+                        self.holes.insert(here, held.holes.into_iter().collect());
+                    }
+                }
+                self.understand(here, bytes, &record, single.signed.as_deref());
+            }
+            Err(error) => {
+                if here == Seq(0) {
+                    self.breach(Breach::Genesis, Some(here), format!("the first record is no genesis: {error}"));
+                }
+                self.meaning.not_checked += 1;
+                self.meaning.first.get_or_insert(here);
+                self.meaning.why.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+
+    fn understand(&mut self, here: Seq, bytes: &[u8], record: &Record, signed: Option<&[u8]>) {
+        self.compare_clocks(here, record);
+        match &record.body {
+            Body::Genesis(genesis) => self.begin(here, bytes, genesis, signed),
+            _ if here == Seq(0) => {
+                self.breach(Breach::Genesis, Some(here), "the first record is no genesis");
+            }
+            Body::Seal(seal) => self.end_epoch(here, seal, signed),
+            Body::Key(key) => self.change_key(here, key, signed),
+            Body::Erasure(_) if record.via == Via::Human => {
+                self.erasures.insert(here);
+            }
+            _ => {}
+        }
+    }
+
+    fn compare_clocks(&mut self, here: Seq, record: &Record) {
+        let now = (record.time, record.mono);
+        self.clocks.first.get_or_insert(record.time);
+        self.clocks.last = Some(record.time);
+        let reset = matches!(&record.body, Body::Boot(boot) if boot.mono_reset);
+        if let (Some((time, mono)), false) = (self.last, reset) {
+            let wall = i128::from(now.0.0) - i128::from(time.0);
+            let boot = i128::from(now.1) - i128::from(mono);
+            if boot < 0 || (wall - boot).abs() > JUMP_NS {
+                self.clocks.jumps += 1;
+                self.clocks.first_jump.get_or_insert(here);
+            }
+        }
+        self.last = Some(now);
+    }
+
+    fn begin(&mut self, here: Seq, bytes: &[u8], genesis: &Genesis, signed: Option<&[u8]>) {
+        if here != Seq(0) {
+            self.breach(Breach::Genesis, Some(here), format!("record {here} is a second genesis"));
+            return;
+        }
+        self.check_signature(here, Purpose::Genesis, &genesis.identity_key, genesis.signature.as_ref(), signed);
+        self.log_id = Some(LogId::of_genesis(bytes));
+        self.log_keys.push((here, genesis.log_key));
+        self.epochs.push(Epoch { number: 0, key: genesis.epoch_key, first: here, signs_from: 1 });
+        self.genesis = Some(genesis.clone());
+    }
+
+    fn end_epoch(&mut self, here: Seq, seal: &Seal, signed: Option<&[u8]>) {
+        let Some(epoch) = self.epochs.last().cloned() else { return };
+        let before = self.integrity.count;
+        if seal.epoch != epoch.number {
+            let what = format!("the seal at {here} closes epoch {}, but epoch {} is open", seal.epoch, epoch.number);
+            self.breach(Breach::Seal, Some(here), what);
+        }
+        if seal.first != epoch.first {
+            let what = format!("the seal at {here} begins at {}, but its epoch at {}", seal.first, epoch.first);
+            self.breach(Breach::Seal, Some(here), what);
+        }
+        if seal.root != self.tree.root() {
+            let what = format!("the seal at {here} has another root than the records before it");
+            self.breach(Breach::Seal, Some(here), what);
+        }
+        self.check_signature(here, Purpose::Seal, &epoch.key, seal.signature.as_ref(), signed);
+        if self.epochs.iter().any(|e| e.key == seal.next_key) {
+            self.breach(Breach::Seal, Some(here), format!("the seal at {here} names a key that was used before"));
+        }
+        self.integrity.seals += 1;
+        self.sealed = true;
+        if self.integrity.count == before && self.integrity.first_bad.is_none() {
+            self.integrity.proven = here.next().0;
+        }
+        let number = epoch.number.saturating_add(1);
+        self.epochs.push(Epoch { number, key: seal.next_key, first: here.next(), signs_from: here.next().0 });
+    }
+
+    fn change_key(&mut self, here: Seq, key: &Key, signed: Option<&[u8]>) {
+        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else { return };
+        if signed.is_some() {
+            self.check_signature(here, Purpose::Key, &identity, key.signature.as_ref(), signed);
+        }
+        let Ok(public) = <[u8; 32]>::try_from(key.public_key.as_slice()).map(crate::scalar::Fixed) else { return };
+        match (key.role, key.op) {
+            (KeyRole::Log, KeyOp::Rotate) => self.log_keys.push((here, public)),
+            (KeyRole::Epoch, KeyOp::Break) => {
+                let next = self.epochs.last().map_or(0, |e| e.number.saturating_add(1));
+                if key.epoch != Some(next) {
+                    self.breach(Breach::Key, Some(here), format!("the break at {here} does not begin epoch {next}"));
+                }
+                self.broken_epochs += 1;
+                self.epochs.push(Epoch { number: next, key: public, first: here, signs_from: here.next().0 });
+            }
+            (KeyRole::Log | KeyRole::Epoch, _) => {
+                self.breach(Breach::Key, Some(here), format!("a {} of a {} key is not foreseen", key.op, key.role));
+            }
+            _ => {}
+        }
+    }
+
+    fn check_signature(
+        &mut self,
+        here: Seq,
+        purpose: Purpose,
+        key: &PublicKey,
+        signature: Option<&crate::scalar::Fixed<64>>,
+        signed: Option<&[u8]>,
+    ) {
+        let good = match (signature, signed) {
+            (Some(signature), Some(signed)) => sign::verify(key, purpose, signed, signature).is_ok(),
+            _ => false,
+        };
+        if !good {
+            self.breach(Breach::Signature, Some(here), format!("the signature inside record {here} does not verify"));
+        }
+    }
+
+    /// The epoch that signs a tree of this size.
+    fn epoch_at(&self, size: u64) -> Option<&Epoch> {
+        self.epochs.iter().rev().find(|e| e.signs_from <= size)
+    }
+
+    /// The log key that signs a tree of this size.
+    fn log_key_at(&self, size: u64) -> Option<PublicKey> {
+        self.log_keys.iter().rev().find(|(from, _)| from.0 < size).map(|(_, key)| *key)
+    }
+}

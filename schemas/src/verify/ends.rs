@@ -1,0 +1,281 @@
+//! The end of a verification: what was signed about the log, held against the log.
+
+use super::{Anchor, Authenticity, Breach, Completeness, Fold, Report};
+use crate::body::log::Genesis;
+use crate::checkpoint::{self, Signed};
+use crate::hash::Hash;
+use crate::note::{Algorithm, Note, Vkey};
+use crate::receipt::{Commit, Receipt};
+use crate::scalar::{Fixed, Seq};
+use crate::sign::{Fingerprint, PublicKey};
+
+/// Something signed about the log that was kept outside its directory.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// A checkpoint.
+    Checkpoint(Note),
+    /// A receipt.
+    Receipt(Box<Receipt>),
+}
+
+/// What is held against the records once all were taken.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The log's own checkpoints, oldest first.
+    pub checkpoints: Vec<Note>,
+    /// The newest commit's statement and signature.
+    pub commit: Option<(Commit, Fixed<64>)>,
+    /// Marks from outside.
+    pub marks: Vec<Mark>,
+    /// The identity key that the caller trusts, and why.
+    pub trust: Option<(PublicKey, Anchor)>,
+}
+
+impl Evidence {
+    /// The tree sizes that the evidence speaks of: what [`Fold::new`] wants to know.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        let of_note = |note: &Note| checkpoint::Checkpoint::parse(note.text()).ok().map(|c| c.size());
+        let marks = self.marks.iter().filter_map(move |mark| match mark {
+            Mark::Checkpoint(note) => of_note(note),
+            Mark::Receipt(receipt) => Some(receipt.commit.size),
+        });
+        let checkpoints = self.checkpoints.iter().filter_map(of_note);
+        checkpoints.chain(marks).chain(self.commit.iter().map(|(commit, _)| commit.size))
+    }
+}
+
+impl Fold {
+    /// Holds the evidence against the records, and reports.
+    pub fn finish(mut self, evidence: &Evidence) -> Report {
+        let size = self.tree.size();
+        if size == 0 {
+            self.breach(Breach::Empty, None, "the log has no records");
+        }
+        let mut signed = self.integrity.proven;
+        signed = signed.max(self.check_checkpoints(&evidence.checkpoints));
+        signed = signed.max(self.check_commit(evidence.commit.as_ref()));
+        self.judge_holes();
+        let authenticity = self.judge_identity(evidence.trust);
+        let completeness = self.check_marks(&evidence.marks);
+        let authenticity = if self.integrity.violations.iter().any(|v| v.breach == Breach::Identity) {
+            Authenticity::Failed
+        } else {
+            authenticity
+        };
+        Report {
+            origin: self.genesis.as_ref().map(|g| g.origin.clone()),
+            log_id: self.log_id,
+            size,
+            root: self.tree.root(),
+            head: self.head,
+            unsigned: size.saturating_sub(signed),
+            sealed: self.sealed,
+            broken_epochs: self.broken_epochs,
+            integrity: self.integrity,
+            authenticity,
+            completeness,
+            clocks: self.clocks,
+            meaning: self.meaning,
+            content: self.content,
+        }
+    }
+
+    /// Checks the log's own checkpoints, and returns the largest size that one vouches for.
+    fn check_checkpoints(&mut self, checkpoints: &[Note]) -> u64 {
+        if checkpoints.is_empty() && self.tree.size() > 0 {
+            self.breach(Breach::Checkpoint, None, "the log has records but no checkpoints");
+        }
+        let mut largest = 0;
+        for (line, note) in (1..).zip(checkpoints) {
+            match self.check_checkpoint(note) {
+                Ok(size) if size < largest => {
+                    let what = format!("checkpoint {line} is of an earlier size than the one before it");
+                    self.breach(Breach::Checkpoint, Some(Seq(size)), what);
+                }
+                Ok(size) => {
+                    largest = size;
+                    self.integrity.checkpoints += 1;
+                    if self.integrity.first_bad.is_none_or(|bad| bad.0 >= size) {
+                        self.integrity.proven = self.integrity.proven.max(size);
+                    }
+                }
+                Err((breach, seq, what)) => self.breach(breach, seq, format!("checkpoint {line}: {what}")),
+            }
+        }
+        largest
+    }
+
+    /// Checks one checkpoint: both signatures by the keys of its size, and the root.
+    fn check_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
+        let bad = |what: String| (Breach::Checkpoint, None, what);
+        let body = checkpoint::Checkpoint::parse(note.text()).map_err(|e| bad(e.to_string()))?;
+        let size = body.size();
+        let Some(Genesis { origin, .. }) = &self.genesis else { return Err(bad("there is no genesis".into())) };
+        if !body.is_of(origin) {
+            return Err(bad(format!("is of another log, `{}`", body.origin().escape_debug())));
+        }
+        if size > self.tree.size() {
+            let at_end = Some(Seq(self.tree.size()));
+            if Signed::open(note, &self.log_vkeys()).is_err() {
+                return Err(bad("lacks a good signature of the log key".into()));
+            }
+            let what = format!("{size} records were signed, but the log ends after {}", self.tree.size());
+            return Err((Breach::Truncated, at_end, what));
+        }
+        let known = self.vkeys_at(size).ok_or_else(|| bad("no key signs at this size".into()))?;
+        let both = Signed::open(note, &known).is_ok_and(|s| known.iter().all(|key| s.by(key.name())));
+        if !both {
+            return Err(bad("lacks a good signature of the log key and the epoch's key".into()));
+        }
+        match self.seen.get(&size) {
+            Some((root, _)) if root == body.root() => Ok(size),
+            _ => Err((Breach::Checkpoint, Some(Seq(size.saturating_sub(1))), format!("has another root at size {size}"))),
+        }
+    }
+
+    /// The two verifier keys that sign a tree of this size.
+    fn vkeys_at(&self, size: u64) -> Option<[Vkey; 2]> {
+        let origin = &self.genesis.as_ref()?.origin;
+        let vkey = |name: &str, key: PublicKey| {
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).ok()?;
+            Vkey::new(name, Algorithm::Ed25519, &key).ok()
+        };
+        let epoch = self.epoch_at(size)?;
+        Some([
+            vkey(origin.as_str(), self.log_key_at(size)?)?,
+            vkey(&checkpoint::epoch_name(origin, epoch.number), epoch.key)?,
+        ])
+    }
+
+    /// Checks the newest commit's statement, and returns the size that it vouches for.
+    fn check_commit(&mut self, commit: Option<&(Commit, Fixed<64>)>) -> u64 {
+        let Some((commit, signature)) = commit else {
+            if self.tree.size() > 0 {
+                self.breach(Breach::Commit, None, "the signature over the last commit is missing");
+            }
+            return 0;
+        };
+        match self.check_statement(commit, signature) {
+            Ok(()) => commit.size,
+            Err((breach, seq, what)) => {
+                self.breach(breach, seq, format!("the last commit's statement: {what}"));
+                0
+            }
+        }
+    }
+
+    fn check_statement(&self, commit: &Commit, signature: &Fixed<64>) -> Result<(), (Breach, Option<Seq>, String)> {
+        let bad = |what: String| (Breach::Commit, None, what);
+        let ours = self.genesis.as_ref().is_some_and(|g| g.origin == commit.origin) && self.log_id == Some(commit.log_id);
+        if !ours {
+            return Err((Breach::Forked, None, "is of another log".to_owned()));
+        }
+        let beyond = commit.size > self.tree.size();
+        match self.epoch_signing(commit) {
+            Some(key) if commit.verify(&key, signature).is_ok() => {}
+            Some(_) => return Err(bad("the signature does not verify".into())),
+            // The key was named in a record that is no longer there: the signature cannot be checked, the lack shows.
+            None if beyond && self.epochs.last().is_none_or(|e| e.number < commit.epoch) => {}
+            None => return Err(bad(format!("names epoch {}, which does not sign at its size", commit.epoch))),
+        }
+        if beyond {
+            let what = format!("{} records were signed, but the log ends after {}", commit.size, self.tree.size());
+            return Err((Breach::Truncated, Some(Seq(self.tree.size())), what));
+        }
+        match self.seen.get(&commit.size) {
+            Some((root, head)) if (root, head) == (&commit.root, &commit.head) => Ok(()),
+            _ => Err((
+                Breach::Forked,
+                Some(Seq(commit.size.saturating_sub(1))),
+                format!("another history was signed at size {}", commit.size),
+            )),
+        }
+    }
+
+    /// The key that may have signed a commit: its epoch's, if the epoch signs trees of this size. Beyond the end of the log the
+    /// last epoch is tried, so that a cut log still shows as cut and not as a bad signature.
+    fn epoch_signing(&self, commit: &Commit) -> Option<PublicKey> {
+        if commit.size <= self.tree.size() {
+            return self.epoch_at(commit.size).filter(|e| e.number == commit.epoch).map(|e| e.key);
+        }
+        self.epochs.iter().find(|e| e.number == commit.epoch).map(|e| e.key)
+    }
+
+    /// Excuses the holes that a valid erasure names; the others are violations.
+    ///
+    /// An erasure is valid if a human who was enrolled when it was written signed it. Enrolment is not part of this version's
+    /// verbs, so no erasure is valid yet: each hole stands.
+    fn judge_holes(&mut self) {
+        for (seq, slots) in std::mem::take(&mut self.holes) {
+            for slot in slots {
+                self.content.missing += 1;
+                let what = match self.erasures.iter().any(|e| *e > seq) {
+                    true => format!("{slot} of {seq} is gone; an erasure came later, but no enrolled human signed it"),
+                    false => format!("{slot} of {seq} is gone, and no erasure says why"),
+                };
+                self.breach(Breach::Hole, Some(seq), what);
+            }
+        }
+    }
+
+    fn judge_identity(&mut self, trust: Option<(PublicKey, Anchor)>) -> Authenticity {
+        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else { return Authenticity::Failed };
+        let fingerprint = Fingerprint::of(&identity);
+        match trust {
+            None => Authenticity::SelfConsistent { identity: fingerprint },
+            Some((trusted, by)) if trusted == identity => Authenticity::Anchored { identity: fingerprint, by },
+            Some((trusted, _)) => {
+                let what = format!("the log is signed by {fingerprint}, not by the trusted {}", Fingerprint::of(&trusted));
+                self.breach(Breach::Identity, Some(Seq(0)), what);
+                Authenticity::Failed
+            }
+        }
+    }
+
+    fn check_marks(&mut self, marks: &[Mark]) -> Completeness {
+        let mut complete = None;
+        for mark in marks {
+            let outcome = match mark {
+                Mark::Checkpoint(note) => self.check_outside_checkpoint(note),
+                Mark::Receipt(receipt) => self.check_outside_receipt(receipt),
+            };
+            match outcome {
+                Ok(size) => complete = complete.max(Some(size)),
+                Err((breach, seq, what)) => self.breach(breach, seq, format!("a mark from outside: {what}")),
+            }
+        }
+        complete.map_or(Completeness::OpenTail, |size| Completeness::CompleteUpTo { size })
+    }
+
+    /// A checkpoint from outside counts if the log key signed it; the epoch's key may have changed hands since.
+    fn check_outside_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
+        match self.check_checkpoint(note) {
+            Err((Breach::Checkpoint, seq, what)) if Signed::open(note, &self.log_vkeys()).is_ok() => {
+                Err((Breach::Forked, seq, what))
+            }
+            other => other,
+        }
+    }
+
+    fn log_vkeys(&self) -> Vec<Vkey> {
+        let Some(genesis) = &self.genesis else { return Vec::new() };
+        let keys = self.log_keys.iter().filter_map(|(_, key)| {
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).ok()?;
+            Vkey::new(genesis.origin.as_str(), Algorithm::Ed25519, &key).ok()
+        });
+        keys.collect()
+    }
+
+    fn check_outside_receipt(&self, receipt: &Receipt) -> Result<u64, (Breach, Option<Seq>, String)> {
+        let commit = &receipt.commit;
+        self.check_statement(commit, &receipt.signature)?;
+        let Some(key) = self.epoch_signing(commit) else { return Err((Breach::Commit, None, "names no epoch".into())) };
+        receipt.verify(&key).map_err(|e| (Breach::Commit, Some(receipt.seq), format!("the receipt itself is bad: {e}")))?;
+        Ok(commit.size)
+    }
+
+    /// The root and head at a size that was wanted.
+    pub fn at(&self, size: u64) -> Option<(Hash, Hash)> {
+        self.seen.get(&size).copied()
+    }
+}
