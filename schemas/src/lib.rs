@@ -7,8 +7,13 @@
 //! [`proof`] → [`verify`].
 
 pub mod canon;
+pub mod checkpoint;
 pub mod error;
 pub mod hash;
+pub mod note;
+pub mod proof;
+pub mod tile;
+pub mod tree;
 
 pub use error::{Error, Result};
 pub use hash::{Hash, LogId, Origin};
