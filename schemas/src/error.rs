@@ -27,6 +27,9 @@ pub enum Error {
     /// An inclusion or consistency proof (RFC 6962) does not hold or is malformed.
     #[error("proof: {0}")]
     Proof(&'static str),
+    /// A tile or an entry bundle (C2SP tlog-tiles), or the path of one, is malformed.
+    #[error("tile: {0}")]
+    Tile(&'static str),
     /// A signature does not verify, or the key that should have made it is not one.
     #[error("signature: {0}")]
     Signature(&'static str),
