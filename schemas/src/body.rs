@@ -214,7 +214,10 @@ impl PerMille {
         if value <= 1000 {
             Ok(Self(value))
         } else {
-            Err(Error::Name { what: "confidence", why: "is given per mille, 0 to 1000" })
+            Err(Error::Name {
+                what: "confidence",
+                why: "is given per mille, 0 to 1000",
+            })
         }
     }
 

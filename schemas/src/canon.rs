@@ -105,12 +105,18 @@ impl fmt::Display for Rule {
 /// Checks that `bytes` are one item in canonical encoding, at most `max` bytes long.
 pub fn check(bytes: &[u8], max: usize) -> Result<()> {
     if bytes.len() > max {
-        return Err(Error::Canon { rule: Rule::TooLong, offset: max });
+        return Err(Error::Canon {
+            rule: Rule::TooLong,
+            offset: max,
+        });
     }
     let mut walker = Walker { bytes, at: 0 };
     walker.item(0)?;
     if walker.at < bytes.len() {
-        return Err(Error::Canon { rule: Rule::Trailing, offset: walker.at });
+        return Err(Error::Canon {
+            rule: Rule::Trailing,
+            offset: walker.at,
+        });
     }
     Ok(())
 }
@@ -164,8 +170,14 @@ pub fn without(bytes: &[u8], path: &[i64]) -> Result<Vec<u8>> {
     let missing = || Error::Meaning("has no such field to take out".to_owned());
     let (&key, rest) = path.split_first().ok_or_else(missing)?;
     let found = entries(bytes)?;
-    let place = found.iter().position(|(k, _)| *k == i128::from(key)).ok_or_else(missing)?;
-    let range = found.get(place).map(|(_, range)| range.clone()).ok_or_else(missing)?;
+    let place = found
+        .iter()
+        .position(|(k, _)| *k == i128::from(key))
+        .ok_or_else(missing)?;
+    let range = found
+        .get(place)
+        .map(|(_, range)| range.clone())
+        .ok_or_else(missing)?;
     // The key starts where the value before it ends, or after the map's head.
     let before = match place.checked_sub(1).and_then(|i| found.get(i)) {
         Some((_, range)) => range.end,
@@ -225,7 +237,12 @@ struct Walker<'a> {
 impl<'a> Walker<'a> {
     fn item(&mut self, depth: usize) -> Result<()> {
         let start = self.at;
-        let offence = |rule| Err(Error::Canon { rule, offset: start });
+        let offence = |rule| {
+            Err(Error::Canon {
+                rule,
+                offset: start,
+            })
+        };
         let (major, argument) = self.head()?;
         match major {
             UINT | NINT => {}
@@ -253,10 +270,16 @@ impl<'a> Walker<'a> {
                     match key.cmp(last) {
                         std::cmp::Ordering::Greater => last = key,
                         std::cmp::Ordering::Equal => {
-                            return Err(Error::Canon { rule: Rule::DuplicateKey, offset: from });
+                            return Err(Error::Canon {
+                                rule: Rule::DuplicateKey,
+                                offset: from,
+                            });
                         }
                         std::cmp::Ordering::Less => {
-                            return Err(Error::Canon { rule: Rule::UnsortedKey, offset: from });
+                            return Err(Error::Canon {
+                                rule: Rule::UnsortedKey,
+                                offset: from,
+                            });
                         }
                     }
                     self.item(depth + 1)?;
@@ -272,7 +295,12 @@ impl<'a> Walker<'a> {
     /// Reads the initial byte and its argument.
     fn head(&mut self) -> Result<(u8, u64)> {
         let start = self.at;
-        let offence = |rule| Err(Error::Canon { rule, offset: start });
+        let offence = |rule| {
+            Err(Error::Canon {
+                rule,
+                offset: start,
+            })
+        };
         let first = self.byte(start)?;
         let (major, info) = (first >> 5, first & 0x1f);
         if major == 7 {
@@ -311,7 +339,10 @@ impl<'a> Walker<'a> {
         match self.head()? {
             (UINT, n) => Ok(i128::from(n)),
             (NINT, n) => Ok(-1 - i128::from(n)),
-            _ => Err(Error::Canon { rule: Rule::KeyType, offset: start }),
+            _ => Err(Error::Canon {
+                rule: Rule::KeyType,
+                offset: start,
+            }),
         }
     }
 
@@ -321,7 +352,10 @@ impl<'a> Walker<'a> {
             .ok()
             .and_then(|n| start.checked_add(n))
             .and_then(|end| self.bytes.get(start..end))
-            .ok_or(Error::Canon { rule: Rule::Truncated, offset: start })?;
+            .ok_or(Error::Canon {
+                rule: Rule::Truncated,
+                offset: start,
+            })?;
         self.at += slice.len();
         Ok(slice)
     }
@@ -329,13 +363,19 @@ impl<'a> Walker<'a> {
     fn byte(&mut self, item: usize) -> Result<u8> {
         let byte = self.bytes.get(self.at).copied();
         self.at += 1;
-        byte.ok_or(Error::Canon { rule: Rule::Truncated, offset: item })
+        byte.ok_or(Error::Canon {
+            rule: Rule::Truncated,
+            offset: item,
+        })
     }
 
     fn array<const N: usize>(&mut self, item: usize) -> Result<[u8; N]> {
         let end = self.at.saturating_add(N);
         let slice = self.bytes.get(self.at..end).and_then(|s| s.try_into().ok());
         self.at = end;
-        slice.ok_or(Error::Canon { rule: Rule::Truncated, offset: item })
+        slice.ok_or(Error::Canon {
+            rule: Rule::Truncated,
+            offset: item,
+        })
     }
 }

@@ -96,8 +96,12 @@ impl Field {
     pub fn check(self, bytes: &[u8]) -> Result<()> {
         let bad = |_| Error::Meaning(format!("content `{self}` is malformed"));
         match self {
-            Self::Alternatives => canon::decode::<Vec<Alternative>>(bytes, MAX_ROW).map(drop).map_err(bad),
-            Self::Provenance => canon::decode::<Provenance>(bytes, MAX_ROW).map(drop).map_err(bad),
+            Self::Alternatives => canon::decode::<Vec<Alternative>>(bytes, MAX_ROW)
+                .map(drop)
+                .map_err(bad),
+            Self::Provenance => canon::decode::<Provenance>(bytes, MAX_ROW)
+                .map(drop)
+                .map_err(bad),
             _ => std::str::from_utf8(bytes)
                 .map(drop)
                 .map_err(|_| Error::Meaning(format!("content `{self}` is not UTF-8"))),
@@ -120,7 +124,21 @@ impl Kind {
         use Field as F;
         const ACTION: &[Field] = &{
             let [a, b, c, d, e, f] = RATIONALE;
-            [a, b, c, d, e, f, F::Path, F::Request, F::Input, F::Command, F::Reason, F::AnswerText, F::SourceId]
+            [
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                F::Path,
+                F::Request,
+                F::Input,
+                F::Command,
+                F::Reason,
+                F::AnswerText,
+                F::SourceId,
+            ]
         };
         const MUTATION: &[Field] = &{
             let [a, b, c, d, e, f] = RATIONALE;
@@ -128,9 +146,21 @@ impl Kind {
         };
         match self {
             Self::Boot | Self::Seal => &[F::Detail],
-            Self::Genesis | Self::Approval | Self::Kill | Self::Release | Self::Lease | Self::Erasure => &[F::Reason],
+            Self::Genesis
+            | Self::Approval
+            | Self::Kill
+            | Self::Release
+            | Self::Lease
+            | Self::Erasure => &[F::Reason],
             Self::Key | Self::Policy => &[F::Name, F::Reason],
-            Self::Session => &[F::Name, F::Workspace, F::Goal, F::Command, F::SourceId, F::Reason],
+            Self::Session => &[
+                F::Name,
+                F::Workspace,
+                F::Goal,
+                F::Command,
+                F::SourceId,
+                F::Reason,
+            ],
             Self::Message => &[F::Text, F::Reasoning, F::SourceId],
             Self::Action => ACTION,
             Self::Outcome => &[F::Output, F::Error, F::SourceId],
@@ -157,12 +187,12 @@ cbor_map! {
 cbor_map! {
     /// Where in a transcript a rationale was found.
     pub struct Provenance {
-        /// The transcript.
-        207 "path" => path: req String,
         /// Where in it, in bytes.
         38 "offset" => offset: req u64,
         /// BLAKE3 of the transcript up to the offset.
         39 "prefix_blake3" => prefix_blake3: req Hash,
+        /// The transcript.
+        207 "path" => path: req String,
     }
 }
 
@@ -270,7 +300,10 @@ impl std::fmt::Display for Slot {
 impl Row {
     /// A row that holds nothing.
     pub fn empty() -> Self {
-        Self { content: None, artefacts: None }
+        Self {
+            content: None,
+            artefacts: None,
+        }
     }
 
     /// Says whether the row holds nothing.
@@ -290,7 +323,10 @@ impl Row {
 
     /// Returns the text of a field.
     pub fn text(&self, field: Field) -> Option<&[u8]> {
-        self.content.as_ref()?.get(&field.number()).map(|s| s.bytes.as_slice())
+        self.content
+            .as_ref()?
+            .get(&field.number())
+            .map(|s| s.bytes.as_slice())
     }
 
     /// Takes a slot out, and says whether it was there.
@@ -316,23 +352,37 @@ impl Row {
         let empty = BTreeMap::new();
         let content = self.content.as_ref().unwrap_or(&empty);
         for (field, commitment) in record.content.iter().flatten() {
-            held.judge(Slot::Field(field.number()), content.get(&field.number()), |kept| {
-                commit(&kept.salt, record.kind, *field, &kept.bytes) == *commitment
-            });
+            held.judge(
+                Slot::Field(field.number()),
+                content.get(&field.number()),
+                |kept| commit(&kept.salt, record.kind, *field, &kept.bytes) == *commitment,
+            );
         }
         let committed = |number: &u64| {
-            Field::from_number(*number).is_some_and(|f| record.content.as_ref().is_some_and(|c| c.contains_key(&f)))
+            Field::from_number(*number)
+                .is_some_and(|f| record.content.as_ref().is_some_and(|c| c.contains_key(&f)))
         };
-        held.wrong.extend(content.keys().filter(|n| !committed(n)).map(|n| Slot::Field(*n)));
+        held.wrong.extend(
+            content
+                .keys()
+                .filter(|n| !committed(n))
+                .map(|n| Slot::Field(*n)),
+        );
 
         let artefacts = self.artefacts.as_ref().unwrap_or(&empty);
         for (place, artefact) in (0..).zip(record.artefacts()) {
             held.judge(Slot::Artefact(place), artefacts.get(&place), |kept| {
-                commit_artefact(&kept.salt, record.kind, artefact.role, &kept.bytes) == artefact.commitment
+                commit_artefact(&kept.salt, record.kind, artefact.role, &kept.bytes)
+                    == artefact.commitment
             });
         }
         let places = u64::try_from(record.artefacts().len()).unwrap_or(u64::MAX);
-        held.wrong.extend(artefacts.keys().filter(|p| **p >= places).map(|p| Slot::Artefact(*p)));
+        held.wrong.extend(
+            artefacts
+                .keys()
+                .filter(|p| **p >= places)
+                .map(|p| Slot::Artefact(*p)),
+        );
         held
     }
 }

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod checkpoint;
 pub mod content;
 pub mod error;
+pub mod event;
 pub mod hash;
 mod map;
 pub mod note;

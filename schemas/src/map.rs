@@ -51,7 +51,11 @@ impl Visitor<'_> for Key {
         let known = self.0.iter().find(|(_, n)| *n == name);
         known.map(|(number, _)| *number).ok_or_else(|| {
             let names: Vec<_> = self.0.iter().map(|(_, n)| format!("`{n}`")).collect();
-            E::custom(format_args!("unknown field `{}`; known here: {}", name.escape_debug(), names.join(", ")))
+            E::custom(format_args!(
+                "unknown field `{}`; known here: {}",
+                name.escape_debug(),
+                names.join(", ")
+            ))
         })
     }
 }

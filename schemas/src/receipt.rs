@@ -69,7 +69,7 @@ cbor_map! {
         /// The record's chain hash.
         325 "chain" => chain: req Hash,
         /// The inclusion proof of the leaf; absent in a tree of one record.
-        326 "path" => path: opt List<Hash, 64>,
+        326 "inclusion_path" => path: opt List<Hash, 64>,
     }
 }
 
@@ -88,7 +88,13 @@ impl Receipt {
     pub fn verify(&self, epoch_key: &PublicKey) -> Result<()> {
         self.commit.verify(epoch_key, &self.signature)?;
         let path = self.path.as_ref().map(List::as_slice).unwrap_or_default();
-        tree::verify_inclusion(&self.leaf, self.seq.0, self.commit.size, path, &self.commit.root)?;
+        tree::verify_inclusion(
+            &self.leaf,
+            self.seq.0,
+            self.commit.size,
+            path,
+            &self.commit.root,
+        )?;
         if self.seq.next().0 == self.commit.size && self.chain != self.commit.head {
             return Err(Error::Proof("the last record is not the head of the chain"));
         }

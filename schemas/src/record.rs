@@ -274,9 +274,15 @@ impl Frame {
         let entries = canon::entries(bytes)?;
         let value = |key: usize| {
             let (number, range) = entries.get(key)?;
-            if *number != i128::try_from(key).ok()? { None } else { bytes.get(range.clone()) }
+            if *number != i128::try_from(key).ok()? {
+                None
+            } else {
+                bytes.get(range.clone())
+            }
         };
-        let (Some(version), Some(seq), Some(prev)) = (value(0), value(1), value(2)) else { return Err(unframed()) };
+        let (Some(version), Some(seq), Some(prev)) = (value(0), value(1), value(2)) else {
+            return Err(unframed());
+        };
         Ok(Self {
             version: canon::read(version).map_err(|_| unframed())?,
             seq: canon::read(seq).map_err(|_| unframed())?,
@@ -311,8 +317,12 @@ impl Record {
     /// Decodes bytes that [`Frame::read`] has passed.
     pub(crate) fn decode_checked(bytes: &[u8]) -> Result<Self> {
         let mut record: Self = canon::read(bytes)?;
-        let body = canon::entries(bytes)?.into_iter().find(|(key, _)| *key == 15);
-        let body = body.and_then(|(_, range)| bytes.get(range)).unwrap_or_default();
+        let body = canon::entries(bytes)?
+            .into_iter()
+            .find(|(key, _)| *key == 15);
+        let body = body
+            .and_then(|(_, range)| bytes.get(range))
+            .unwrap_or_default();
         record.body = Body::decode(record.kind, body)?;
         record.check()?;
         Ok(record)
@@ -335,7 +345,10 @@ impl Record {
         }
         if self.auth.as_ref().is_some_and(|a| {
             a.uid.is_none() && a.token.is_none() && a.cell.is_none() && a.key.is_none()
-        }) || self.claimed.as_ref().is_some_and(|c| c.start.is_none() && c.end.is_none())
+        }) || self
+            .claimed
+            .as_ref()
+            .is_some_and(|c| c.start.is_none() && c.end.is_none())
         {
             return refuse("an empty map");
         }
@@ -344,11 +357,17 @@ impl Record {
             return refuse("refers to a record that does not come before it");
         }
         let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq) {
+        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq)
+        {
             return refuse("causes are not ascending and before the record");
         }
         let fields = self.kind.fields();
-        if let Some(field) = self.content.iter().flat_map(|c| c.keys()).find(|f| !fields.contains(f)) {
+        if let Some(field) = self
+            .content
+            .iter()
+            .flat_map(|c| c.keys())
+            .find(|f| !fields.contains(f))
+        {
             return refuse(&format!("a {} has no content `{field}`", self.kind));
         }
         self.body.check()
@@ -361,6 +380,9 @@ impl Record {
 
     /// The artefacts as a slice.
     pub fn artefacts(&self) -> &[Artefact] {
-        self.artefacts.as_ref().map(List::as_slice).unwrap_or_default()
+        self.artefacts
+            .as_ref()
+            .map(List::as_slice)
+            .unwrap_or_default()
     }
 }

@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::hash::{Hash, LogId, Origin};
 
 /// A record's number: its leaf index in the tree. Genesis is 0.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -35,11 +37,17 @@ pub struct Time(pub i64);
 impl Time {
     /// Reads RFC 3339.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = |_| Error::Name { what: "time", why: "is not RFC 3339, such as 2026-11-24T06:00:00Z" };
+        let bad = |_| Error::Name {
+            what: "time",
+            why: "is not RFC 3339, such as 2026-11-24T06:00:00Z",
+        };
         let stamp: jiff::Timestamp = text.parse().map_err(bad)?;
         i64::try_from(stamp.as_nanosecond())
             .map(Self)
-            .map_err(|_| Error::Name { what: "time", why: "lies outside 1677 to 2262" })
+            .map_err(|_| Error::Name {
+                what: "time",
+                why: "lies outside 1677 to 2262",
+            })
     }
 }
 
@@ -54,7 +62,11 @@ impl fmt::Display for Time {
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_i64(self.0) }
+        if s.is_human_readable() {
+            s.collect_str(self)
+        } else {
+            s.serialize_i64(self.0)
+        }
     }
 }
 
@@ -126,16 +138,31 @@ impl Decimal {
 }
 
 fn check_id(text: &str) -> Result<()> {
-    check_ascii("id", text, 64, "must be 1 to 64 bytes of printable ASCII without spaces")
+    check_ascii(
+        "id",
+        text,
+        64,
+        "must be 1 to 64 bytes of printable ASCII without spaces",
+    )
 }
 
 fn check_decimal(text: &str) -> Result<()> {
-    check_ascii("decimal", text, 40, "must be 1 to 40 bytes of printable ASCII without spaces")
+    check_ascii(
+        "decimal",
+        text,
+        40,
+        "must be 1 to 40 bytes of printable ASCII without spaces",
+    )
 }
 
 fn check_ascii(what: &'static str, text: &str, max: usize, why: &'static str) -> Result<()> {
-    let good = !text.is_empty() && text.len() <= max && text.bytes().all(|b| (0x21..=0x7e).contains(&b));
-    if good { Ok(()) } else { Err(Error::Name { what, why }) }
+    let good =
+        !text.is_empty() && text.len() <= max && text.bytes().all(|b| (0x21..=0x7e).contains(&b));
+    if good {
+        Ok(())
+    } else {
+        Err(Error::Name { what, why })
+    }
 }
 
 /// Makes `Serialize` and `Deserialize` of a byte type: a byte string in CBOR, hex in JSON.
@@ -190,7 +217,10 @@ impl<const N: usize> fmt::Debug for Fixed<N> {
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<Fixed<N>> {
-    bytes.try_into().map(Fixed).map_err(|_| Error::Name { what: "byte string", why: "has the wrong length" })
+    bytes.try_into().map(Fixed).map_err(|_| Error::Name {
+        what: "byte string",
+        why: "has the wrong length",
+    })
 }
 
 bytes_serde!([const N: usize] Fixed<N>, fixed::<N>);
@@ -223,7 +253,10 @@ impl<const MAX: usize> Blob<MAX> {
     /// Checks the length and takes the bytes.
     pub fn new(bytes: Vec<u8>) -> Result<Self> {
         if bytes.is_empty() || bytes.len() > MAX {
-            return Err(Error::Name { what: "byte string", why: "is empty or too long" });
+            return Err(Error::Name {
+                what: "byte string",
+                why: "is empty or too long",
+            });
         }
         Ok(Self(bytes))
     }
@@ -251,14 +284,21 @@ impl<T, const MAX: usize> List<T, MAX> {
     /// Checks the count and takes the values.
     pub fn new(values: Vec<T>) -> Result<Self> {
         if values.is_empty() || values.len() > MAX {
-            return Err(Error::Name { what: "list", why: "is empty or too long" });
+            return Err(Error::Name {
+                what: "list",
+                why: "is empty or too long",
+            });
         }
         Ok(Self(values))
     }
 
     /// Takes the values; `None` if there are none.
     pub fn some(values: Vec<T>) -> Result<Option<Self>> {
-        if values.is_empty() { Ok(None) } else { Self::new(values).map(Some) }
+        if values.is_empty() {
+            Ok(None)
+        } else {
+            Self::new(values).map(Some)
+        }
     }
 
     /// The values.
@@ -278,9 +318,8 @@ impl<'a, T, const MAX: usize> IntoIterator for &'a List<T, MAX> {
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Self::new(Vec::deserialize(d)?).map_err(|_| {
-            D::Error::custom(format_args!("a list must have 1 to {MAX} entries"))
-        })
+        Self::new(Vec::deserialize(d)?)
+            .map_err(|_| D::Error::custom(format_args!("a list must have 1 to {MAX} entries")))
     }
 }
 

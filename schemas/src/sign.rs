@@ -51,10 +51,19 @@ pub fn sign(key: &SigningKey, purpose: Purpose, bytes: &[u8]) -> Fixed<64> {
 }
 
 /// Checks a signature made by [`sign`].
-pub fn verify(key: &PublicKey, purpose: Purpose, bytes: &[u8], signature: &Fixed<64>) -> Result<()> {
-    let key = VerifyingKey::from_bytes(&key.0).map_err(|_| Error::Signature("the key is not a point"))?;
-    key.verify_strict(&purpose.message(bytes), &Signature::from_bytes(&signature.0))
-        .map_err(|_| Error::Signature("does not verify"))
+pub fn verify(
+    key: &PublicKey,
+    purpose: Purpose,
+    bytes: &[u8],
+    signature: &Fixed<64>,
+) -> Result<()> {
+    let key =
+        VerifyingKey::from_bytes(&key.0).map_err(|_| Error::Signature("the key is not a point"))?;
+    key.verify_strict(
+        &purpose.message(bytes),
+        &Signature::from_bytes(&signature.0),
+    )
+    .map_err(|_| Error::Signature("does not verify"))
 }
 
 /// The name of a public key: SHA-256 of its OpenSSH wire encoding, printed as `ssh-keygen -l` prints it.

@@ -28,7 +28,8 @@ use crate::tree::Frontier;
 
 pub use ends::{Evidence, Mark};
 pub use report::{
-    Anchor, Authenticity, Breach, Clocks, Completeness, Content, Integrity, Meaning, Report, SPELT_OUT, Violation,
+    Anchor, Authenticity, Breach, Clocks, Completeness, Content, Integrity, Meaning, Report,
+    SPELT_OUT, Violation,
 };
 pub use single::{Single, Vault};
 
@@ -108,10 +109,15 @@ impl Fold {
     pub fn breach(&mut self, breach: Breach, seq: Option<Seq>, what: impl Into<String>) {
         self.integrity.count += 1;
         if let Some(seq) = seq {
-            self.integrity.first_bad = Some(self.integrity.first_bad.map_or(seq, |first| first.min(seq)));
+            self.integrity.first_bad =
+                Some(self.integrity.first_bad.map_or(seq, |first| first.min(seq)));
         }
         if self.integrity.violations.len() < SPELT_OUT {
-            self.integrity.violations.push(Violation { breach, seq, what: what.into() });
+            self.integrity.violations.push(Violation {
+                breach,
+                seq,
+                what: what.into(),
+            });
         }
     }
 
@@ -124,7 +130,11 @@ impl Fold {
     pub fn push(&mut self, row_seq: Seq, bytes: &[u8], checked: crate::Result<Single>) {
         let here = Seq(self.tree.size());
         if row_seq != here {
-            self.breach(Breach::Sequence, Some(here.min(row_seq)), format!("record {here} is kept as {row_seq}"));
+            self.breach(
+                Breach::Sequence,
+                Some(here.min(row_seq)),
+                format!("record {here} is kept as {row_seq}"),
+            );
         }
         let leaf = match checked {
             Ok(single) => {
@@ -144,7 +154,8 @@ impl Fold {
             self.breach(Breach::Sequence, Some(here), "the tree is full");
         }
         if self.wanted.contains(&self.tree.size()) {
-            self.seen.insert(self.tree.size(), (self.tree.root(), self.head));
+            self.seen
+                .insert(self.tree.size(), (self.tree.root(), self.head));
         }
     }
 
@@ -157,7 +168,11 @@ impl Fold {
             );
         }
         if single.frame.prev != self.head {
-            self.breach(Breach::Chain, Some(here), format!("record {here} does not follow the record before it"));
+            self.breach(
+                Breach::Chain,
+                Some(here),
+                format!("record {here} does not follow the record before it"),
+            );
         }
         self.head = single.chain;
         self.sealed = false;
@@ -167,10 +182,18 @@ impl Fold {
                     self.content.checked = true;
                     self.content.opened += held.opened;
                     if held.garbled {
-                        self.breach(Breach::Content, Some(here), format!("the vault row of {here} cannot be read"));
+                        self.breach(
+                            Breach::Content,
+                            Some(here),
+                            format!("the vault row of {here} cannot be read"),
+                        );
                     }
                     for slot in held.wrong {
-                        self.breach(Breach::Content, Some(here), format!("{slot} of {here} is not what was committed to"));
+                        self.breach(
+                            Breach::Content,
+                            Some(here),
+                            format!("{slot} of {here} is not what was committed to"),
+                        );
                     }
                     if !held.holes.is_empty() {
                         self.holes.insert(here, held.holes.into_iter().collect());
@@ -180,7 +203,11 @@ impl Fold {
             }
             Err(error) => {
                 if here == Seq(0) {
-                    self.breach(Breach::Genesis, Some(here), format!("the first record is no genesis: {error}"));
+                    self.breach(
+                        Breach::Genesis,
+                        Some(here),
+                        format!("the first record is no genesis: {error}"),
+                    );
                 }
                 self.meaning.not_checked += 1;
                 self.meaning.first.get_or_insert(here);
@@ -194,7 +221,11 @@ impl Fold {
         match &record.body {
             Body::Genesis(genesis) => self.begin(here, bytes, genesis, signed),
             _ if here == Seq(0) => {
-                self.breach(Breach::Genesis, Some(here), "the first record is no genesis");
+                self.breach(
+                    Breach::Genesis,
+                    Some(here),
+                    "the first record is no genesis",
+                );
             }
             Body::Seal(seal) => self.end_epoch(here, seal, signed),
             Body::Key(key) => self.change_key(here, key, signed),
@@ -223,34 +254,67 @@ impl Fold {
 
     fn begin(&mut self, here: Seq, bytes: &[u8], genesis: &Genesis, signed: Option<&[u8]>) {
         if here != Seq(0) {
-            self.breach(Breach::Genesis, Some(here), format!("record {here} is a second genesis"));
+            self.breach(
+                Breach::Genesis,
+                Some(here),
+                format!("record {here} is a second genesis"),
+            );
             return;
         }
-        self.check_signature(here, Purpose::Genesis, &genesis.identity_key, genesis.signature.as_ref(), signed);
+        self.check_signature(
+            here,
+            Purpose::Genesis,
+            &genesis.identity_key,
+            genesis.signature.as_ref(),
+            signed,
+        );
         self.log_id = Some(LogId::of_genesis(bytes));
         self.log_keys.push((here, genesis.log_key));
-        self.epochs.push(Epoch { number: 0, key: genesis.epoch_key, first: here, signs_from: 1 });
+        self.epochs.push(Epoch {
+            number: 0,
+            key: genesis.epoch_key,
+            first: here,
+            signs_from: 1,
+        });
         self.genesis = Some(genesis.clone());
     }
 
     fn end_epoch(&mut self, here: Seq, seal: &Seal, signed: Option<&[u8]>) {
-        let Some(epoch) = self.epochs.last().cloned() else { return };
+        let Some(epoch) = self.epochs.last().cloned() else {
+            return;
+        };
         let before = self.integrity.count;
         if seal.epoch != epoch.number {
-            let what = format!("the seal at {here} closes epoch {}, but epoch {} is open", seal.epoch, epoch.number);
+            let what = format!(
+                "the seal at {here} closes epoch {}, but epoch {} is open",
+                seal.epoch, epoch.number
+            );
             self.breach(Breach::Seal, Some(here), what);
         }
         if seal.first != epoch.first {
-            let what = format!("the seal at {here} begins at {}, but its epoch at {}", seal.first, epoch.first);
+            let what = format!(
+                "the seal at {here} begins at {}, but its epoch at {}",
+                seal.first, epoch.first
+            );
             self.breach(Breach::Seal, Some(here), what);
         }
         if seal.root != self.tree.root() {
             let what = format!("the seal at {here} has another root than the records before it");
             self.breach(Breach::Seal, Some(here), what);
         }
-        self.check_signature(here, Purpose::Seal, &epoch.key, seal.signature.as_ref(), signed);
+        self.check_signature(
+            here,
+            Purpose::Seal,
+            &epoch.key,
+            seal.signature.as_ref(),
+            signed,
+        );
         if self.epochs.iter().any(|e| e.key == seal.next_key) {
-            self.breach(Breach::Seal, Some(here), format!("the seal at {here} names a key that was used before"));
+            self.breach(
+                Breach::Seal,
+                Some(here),
+                format!("the seal at {here} names a key that was used before"),
+            );
         }
         self.integrity.seals += 1;
         self.sealed = true;
@@ -258,27 +322,56 @@ impl Fold {
             self.integrity.proven = here.next().0;
         }
         let number = epoch.number.saturating_add(1);
-        self.epochs.push(Epoch { number, key: seal.next_key, first: here.next(), signs_from: here.next().0 });
+        self.epochs.push(Epoch {
+            number,
+            key: seal.next_key,
+            first: here.next(),
+            signs_from: here.next().0,
+        });
     }
 
     fn change_key(&mut self, here: Seq, key: &Key, signed: Option<&[u8]>) {
-        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else { return };
+        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else {
+            return;
+        };
         if signed.is_some() {
-            self.check_signature(here, Purpose::Key, &identity, key.signature.as_ref(), signed);
+            self.check_signature(
+                here,
+                Purpose::Key,
+                &identity,
+                key.signature.as_ref(),
+                signed,
+            );
         }
-        let Ok(public) = <[u8; 32]>::try_from(key.public_key.as_slice()).map(crate::scalar::Fixed) else { return };
+        let Ok(public) = <[u8; 32]>::try_from(key.public_key.as_slice()).map(crate::scalar::Fixed)
+        else {
+            return;
+        };
         match (key.role, key.op) {
             (KeyRole::Log, KeyOp::Rotate) => self.log_keys.push((here, public)),
             (KeyRole::Epoch, KeyOp::Break) => {
                 let next = self.epochs.last().map_or(0, |e| e.number.saturating_add(1));
                 if key.epoch != Some(next) {
-                    self.breach(Breach::Key, Some(here), format!("the break at {here} does not begin epoch {next}"));
+                    self.breach(
+                        Breach::Key,
+                        Some(here),
+                        format!("the break at {here} does not begin epoch {next}"),
+                    );
                 }
                 self.broken_epochs += 1;
-                self.epochs.push(Epoch { number: next, key: public, first: here, signs_from: here.next().0 });
+                self.epochs.push(Epoch {
+                    number: next,
+                    key: public,
+                    first: here,
+                    signs_from: here.next().0,
+                });
             }
             (KeyRole::Log | KeyRole::Epoch, _) => {
-                self.breach(Breach::Key, Some(here), format!("a {} of a {} key is not foreseen", key.op, key.role));
+                self.breach(
+                    Breach::Key,
+                    Some(here),
+                    format!("a {} of a {} key is not foreseen", key.op, key.role),
+                );
             }
             _ => {}
         }
@@ -293,11 +386,17 @@ impl Fold {
         signed: Option<&[u8]>,
     ) {
         let good = match (signature, signed) {
-            (Some(signature), Some(signed)) => sign::verify(key, purpose, signed, signature).is_ok(),
+            (Some(signature), Some(signed)) => {
+                sign::verify(key, purpose, signed, signature).is_ok()
+            }
             _ => false,
         };
         if !good {
-            self.breach(Breach::Signature, Some(here), format!("the signature inside record {here} does not verify"));
+            self.breach(
+                Breach::Signature,
+                Some(here),
+                format!("the signature inside record {here} does not verify"),
+            );
         }
     }
 
@@ -308,6 +407,10 @@ impl Fold {
 
     /// The log key that signs a tree of this size.
     fn log_key_at(&self, size: u64) -> Option<PublicKey> {
-        self.log_keys.iter().rev().find(|(from, _)| from.0 < size).map(|(_, key)| *key)
+        self.log_keys
+            .iter()
+            .rev()
+            .find(|(from, _)| from.0 < size)
+            .map(|(_, key)| *key)
     }
 }

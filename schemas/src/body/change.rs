@@ -45,16 +45,16 @@ cbor_enum! {
 cbor_map! {
     /// A change of a part. Artefacts: `before`, `after`, `diff`; content: `path` and the rationale's words.
     pub struct Mutation {
-        /// What happens.
-        135 "change" => change: req Change,
         /// To which parts.
         114 "parts" => parts: opt List<Part, 16>,
+        /// Why, as the agent says.
+        115 "rationale" => rationale: opt Rationale,
+        /// What happens.
+        135 "change" => change: req Change,
         /// How it is known.
         136 "known" => known: req Known,
         /// Who proposed it, if not the actor.
         137 "proposer" => proposer: opt Id,
-        /// Why, as the agent says.
-        115 "rationale" => rationale: opt Rationale,
         /// The action that allowed it.
         138 "action" => action: opt Seq,
         /// The approvals behind it.
@@ -117,6 +117,8 @@ cbor_map! {
 cbor_map! {
     /// A measurement of a generation, with what is needed to believe it.
     pub struct Evaluation {
+        /// What it cost.
+        110 "cost" => cost: opt Decimal,
         /// The generation.
         152 "subject" => subject: opt Seq,
         /// The benchmark.
@@ -131,8 +133,6 @@ cbor_map! {
         157 "n" => n: opt u64,
         /// The seeds.
         158 "seeds" => seeds: opt List<i64, 64>,
-        /// What it cost.
-        110 "cost" => cost: opt Decimal,
         /// Whether it ran to its end.
         159 "passed" => passed: opt bool,
         /// Harness, tests or data that the agent changed since a human last approved.

@@ -11,14 +11,14 @@ use crate::sign::Fingerprint;
 cbor_map! {
     /// The signature of a human act: the exact statement and the SSHSIG over it, checkable by `ssh-keygen -Y verify`.
     pub struct Act {
-        /// The bytes that were signed.
-        161 "statement" => statement: req Blob<4096>,
-        /// The SSHSIG blob (OpenSSH PROTOCOL.sshsig), not armoured.
-        162 "sshsig" => sshsig: req Blob<4096>,
         /// The key that signed.
         31 "key" => key: req Fingerprint,
         /// What stands behind it.
         78 "assurance" => assurance: opt Assurance,
+        /// The bytes that were signed.
+        161 "statement" => statement: req Blob<4096>,
+        /// The SSHSIG blob (OpenSSH PROTOCOL.sshsig), not armoured.
+        162 "sshsig" => sshsig: req Blob<4096>,
     }
 }
 
@@ -35,12 +35,12 @@ cbor_enum! {
 cbor_map! {
     /// A human's signed answer to one hold.
     pub struct Approval {
+        /// The digest that it binds.
+        122 "request_digest" => request_digest: req Hash,
         /// The hold, or the kill to release.
         163 "target" => target: req Seq,
         /// The answer.
         164 "answer" => answer: req Answer,
-        /// The digest that it binds.
-        122 "request_digest" => request_digest: req Hash,
         /// When it ends.
         165 "not_after" => not_after: opt Time,
         /// The signature.
@@ -89,12 +89,22 @@ pub(crate) fn check_target(scope: Scope, id: Option<&Id>, seq: Option<Seq>) -> R
         Scope::Agent | Scope::Part => id.is_some() && seq.is_none(),
         Scope::Session | Scope::Lineage => id.is_none() && seq.is_some(),
     };
-    if good { Ok(()) } else { Err(Error::Meaning("the target does not fit the scope".to_owned())) }
+    if good {
+        Ok(())
+    } else {
+        Err(Error::Meaning(
+            "the target does not fit the scope".to_owned(),
+        ))
+    }
 }
 
 cbor_map! {
     /// The off switch is engaged.
     pub struct Kill {
+        /// When it was ordered, on CLOCK_BOOTTIME.
+        131 "t_order" => t_order: opt u64,
+        /// The signature, where a key was at hand.
+        166 "act" => act: opt Act,
         /// How far.
         167 "scope" => scope: req Scope,
         /// The agent or part.
@@ -105,24 +115,20 @@ cbor_map! {
         170 "trigger" => trigger: req Trigger,
         /// Whether processes stay frozen for forensics.
         171 "freeze" => freeze: req bool,
-        /// When it was ordered, on CLOCK_BOOTTIME.
-        131 "t_order" => t_order: opt u64,
         /// When the flag was durable, on CLOCK_BOOTTIME.
         172 "t_flag" => t_flag: opt u64,
-        /// The signature, where a key was at hand.
-        166 "act" => act: opt Act,
     }
 }
 
 cbor_map! {
     /// The off switch is released.
     pub struct Release {
-        /// The kill.
-        173 "kill" => kill: req Seq,
         /// The approvals this rests on, each used once.
         79 "consumes" => consumes: opt List<Seq, 32>,
         /// How many distinct humans were needed.
         125 "k" => k: req u64,
+        /// The kill.
+        173 "kill" => kill: req Seq,
         /// Whether one human alone did it.
         174 "single_person" => single_person: req bool,
     }
@@ -131,18 +137,20 @@ cbor_map! {
 cbor_map! {
     /// The off switch is tried on a scratch cell.
     pub struct Drill {
+        /// What confined the scratch cell, as in a session.
+        98 "confinement" => confinement: opt u64,
         /// How it went.
         130 "stop" => stop: req Stop,
         /// Whether it went as it should.
         159 "passed" => passed: req bool,
-        /// What confined the scratch cell, as in a session.
-        98 "confinement" => confinement: opt u64,
     }
 }
 
 cbor_map! {
     /// A permission to go on until a moment.
     pub struct Lease {
+        /// The signature.
+        166 "act" => act: opt Act,
         /// How far.
         167 "scope" => scope: req Scope,
         /// The agent or part.
@@ -153,8 +161,6 @@ cbor_map! {
         175 "until_mono" => until_mono: req u64,
         /// The lease that it renews.
         176 "renews" => renews: opt Seq,
-        /// The signature.
-        166 "act" => act: opt Act,
     }
 }
 
@@ -173,12 +179,12 @@ cbor_enum! {
 cbor_map! {
     /// A reviewer's note; the records it is about are causes.
     pub struct Note {
-        /// What it says of a finding.
-        177 "mark" => mark: opt Mark,
         /// The rule of the finding.
         86 "rule" => rule: opt Id,
         /// The signature.
         166 "act" => act: opt Act,
+        /// What it says of a finding.
+        177 "mark" => mark: opt Mark,
     }
 }
 
@@ -209,18 +215,21 @@ cbor_map! {
 cbor_map! {
     /// Content was erased, by a human who was enrolled.
     pub struct Erasure {
+        /// The signature: without a valid one the holes are violations.
+        166 "act" => act: req Act,
         /// What.
         180 "erased" => erased: req List<Erased, 256>,
         /// Why.
         181 "basis" => basis: req Basis,
-        /// The signature: without a valid one the holes are violations.
-        166 "act" => act: req Act,
     }
 }
 
 impl Erasure {
     pub(crate) fn check(&self) -> Result<()> {
-        if (&self.erased).into_iter().any(|e| e.fields.is_none() && e.places.is_none()) {
+        if (&self.erased)
+            .into_iter()
+            .any(|e| e.fields.is_none() && e.places.is_none())
+        {
             return Err(Error::Meaning("an erasure of nothing".to_owned()));
         }
         Ok(())

@@ -99,18 +99,18 @@ cbor_map! {
     /// Closes an epoch. The epoch's records are `first` up to the record before the seal; the seal's own `prev` is the chain
     /// head over them.
     pub struct Seal {
+        /// By the key of the epoch that ends, over the record without this field.
+        59 "signature" => signature: opt Fixed<64>,
+        /// The tree's root over all records before the seal.
+        61 "root" => root: req Hash,
         /// The epoch that ends, counted from 0 without gaps.
         69 "epoch" => epoch: req u64,
         /// Its first record; the seal itself if the epoch was empty.
         70 "first" => first: req Seq,
-        /// The tree's root over all records before the seal.
-        61 "root" => root: req Hash,
         /// The key of the next epoch.
         71 "next_key" => next_key: req PublicKey,
         /// Why now.
         72 "seal_reason" => reason: req SealReason,
-        /// By the key of the epoch that ends, over the record without this field.
-        59 "signature" => signature: opt Fixed<64>,
     }
 }
 
@@ -163,14 +163,16 @@ cbor_enum! {
 cbor_map! {
     /// A key comes or goes. Signed by the identity key, or, for keys of humans, allowed by approvals.
     pub struct Key {
+        /// By the identity key, over the record without this field.
+        59 "signature" => signature: opt Fixed<64>,
+        /// The epoch that the key begins (role epoch).
+        69 "epoch" => epoch: opt u64,
         /// What happens.
         73 "op" => op: req KeyOp,
         /// What the key is for.
         74 "key_role" => role: req KeyRole,
         /// 32 bytes of Ed25519, or an OpenSSH public key blob (human, watchdog).
         75 "public_key" => public_key: req Blob<2048>,
-        /// The epoch that the key begins (role epoch).
-        69 "epoch" => epoch: opt u64,
         /// Whose key it is (role human, witness, watchdog).
         76 "holder" => holder: opt Id,
         /// The groups the holder counts in (role human).
@@ -179,8 +181,6 @@ cbor_map! {
         78 "assurance" => assurance: opt Assurance,
         /// The approvals this rests on, each used once.
         79 "consumes" => consumes: opt List<Seq, 32>,
-        /// By the identity key, over the record without this field.
-        59 "signature" => signature: opt Fixed<64>,
     }
 }
 
@@ -209,12 +209,12 @@ cbor_map! {
     pub struct Policy {
         /// The digest that verdicts name.
         55 "policy_digest" => policy_digest: req Hash,
+        /// The approvals this rests on, each used once.
+        79 "consumes" => consumes: opt List<Seq, 32>,
         /// The policy record that this one replaces.
         80 "supersedes" => supersedes: opt Seq,
         /// The preset it was made from.
         81 "preset" => preset: opt Id,
-        /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
     }
 }
 
@@ -287,14 +287,14 @@ cbor_enum! {
 cbor_map! {
     /// Records are taken over from a file. The opening record is what `import` points to; the closing one reports losses.
     pub struct Import {
+        /// How many records were made (closing).
+        83 "count" => count: opt u64,
         /// Which end.
         88 "phase" => phase: req Phase,
         /// The file's format.
         89 "format" => format: req Id,
         /// Of what version.
         90 "format_version" => format_version: opt Id,
-        /// How many records were made (closing).
-        83 "count" => count: opt u64,
         /// What was not understood (closing).
         91 "losses" => losses: opt List<Loss, 256>,
     }
@@ -303,9 +303,9 @@ cbor_map! {
 cbor_map! {
     /// Things of a file that were not understood.
     pub struct Loss {
-        /// What they are.
-        92 "what" => what: req Id,
         /// How many.
         83 "count" => count: req u64,
+        /// What they are.
+        92 "what" => what: req Id,
     }
 }

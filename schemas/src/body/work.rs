@@ -180,14 +180,16 @@ cbor_enum! {
 cbor_map! {
     /// What was decided, and by which rules.
     pub struct Verdict {
+        /// The policy in force, by digest.
+        55 "policy_digest" => policy_digest: opt Hash,
+        /// The approvals this rests on, each used once.
+        79 "consumes" => consumes: opt List<Seq, 32>,
         /// The answer.
         117 "decision" => decision: req Decision,
         /// Why not (deny only).
         118 "deny_kind" => deny_kind: opt DenyKind,
         /// The rules that decided.
         119 "rules" => rules: opt List<Id, 64>,
-        /// The policy in force, by digest.
-        55 "policy_digest" => policy_digest: opt Hash,
         /// The policy in force, by record.
         120 "policy" => policy: opt Seq,
         /// What a hold waits for.
@@ -196,8 +198,6 @@ cbor_map! {
         122 "request_digest" => request_digest: opt Hash,
         /// When a hold ends by itself.
         123 "deadline" => deadline: opt Time,
-        /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
     }
 }
 
@@ -206,7 +206,9 @@ impl Verdict {
         if (self.decision == Decision::Deny) == self.deny_kind.is_some() {
             Ok(())
         } else {
-            Err(Error::Meaning("`deny_kind` stands if and only if the decision is deny".to_owned()))
+            Err(Error::Meaning(
+                "`deny_kind` stands if and only if the decision is deny".to_owned(),
+            ))
         }
     }
 }
@@ -214,14 +216,14 @@ impl Verdict {
 cbor_map! {
     /// Approvals that a hold waits for.
     pub struct Obligation {
+        /// The rule that asks.
+        86 "rule" => rule: opt Id,
         /// From which group.
         124 "group" => group: req Id,
         /// From how many distinct humans.
         125 "k" => k: req u64,
         /// How long an approval lasts, in seconds.
         126 "ttl" => ttl: opt u64,
-        /// The rule that asks.
-        86 "rule" => rule: opt Id,
     }
 }
 
@@ -258,18 +260,18 @@ cbor_enum! {
 cbor_map! {
     /// What then happened. The action, or the kill, is `of`.
     pub struct Outcome {
-        /// The action or kill.
-        127 "of" => of: opt Seq,
-        /// How it ended.
-        128 "status" => status: req Status,
         /// The exit code.
         100 "exit" => exit: opt i64,
         /// The signal that ended it.
         101 "signal" => signal: opt u64,
-        /// Whether what was executed is what was approved.
-        129 "matched" => matched: opt Match,
         /// What it took.
         105 "usage" => usage: opt Usage,
+        /// The action or kill.
+        127 "of" => of: opt Seq,
+        /// How it ended.
+        128 "status" => status: req Status,
+        /// Whether what was executed is what was approved.
+        129 "matched" => matched: opt Match,
         /// A kill's times.
         130 "stop" => stop: opt Stop,
     }

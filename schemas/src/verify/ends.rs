@@ -34,13 +34,19 @@ pub struct Evidence {
 impl Evidence {
     /// The tree sizes that the evidence speaks of: what [`Fold::new`] wants to know.
     pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
-        let of_note = |note: &Note| checkpoint::Checkpoint::parse(note.text()).ok().map(|c| c.size());
+        let of_note = |note: &Note| {
+            checkpoint::Checkpoint::parse(note.text())
+                .ok()
+                .map(|c| c.size())
+        };
         let marks = self.marks.iter().filter_map(move |mark| match mark {
             Mark::Checkpoint(note) => of_note(note),
             Mark::Receipt(receipt) => Some(receipt.commit.size),
         });
         let checkpoints = self.checkpoints.iter().filter_map(of_note);
-        checkpoints.chain(marks).chain(self.commit.iter().map(|(commit, _)| commit.size))
+        checkpoints
+            .chain(marks)
+            .chain(self.commit.iter().map(|(commit, _)| commit.size))
     }
 }
 
@@ -57,7 +63,12 @@ impl Fold {
         self.judge_holes();
         let authenticity = self.judge_identity(evidence.trust);
         let completeness = self.check_marks(&evidence.marks);
-        let authenticity = if self.integrity.violations.iter().any(|v| v.breach == Breach::Identity) {
+        let authenticity = if self
+            .integrity
+            .violations
+            .iter()
+            .any(|v| v.breach == Breach::Identity)
+        {
             Authenticity::Failed
         } else {
             authenticity
@@ -83,13 +94,18 @@ impl Fold {
     /// Checks the log's own checkpoints, and returns the largest size that one vouches for.
     fn check_checkpoints(&mut self, checkpoints: &[Note]) -> u64 {
         if checkpoints.is_empty() && self.tree.size() > 0 {
-            self.breach(Breach::Checkpoint, None, "the log has records but no checkpoints");
+            self.breach(
+                Breach::Checkpoint,
+                None,
+                "the log has records but no checkpoints",
+            );
         }
         let mut largest = 0;
         for (line, note) in (1..).zip(checkpoints) {
             match self.check_checkpoint(note) {
                 Ok(size) if size < largest => {
-                    let what = format!("checkpoint {line} is of an earlier size than the one before it");
+                    let what =
+                        format!("checkpoint {line} is of an earlier size than the one before it");
                     self.breach(Breach::Checkpoint, Some(Seq(size)), what);
                 }
                 Ok(size) => {
@@ -99,7 +115,9 @@ impl Fold {
                         self.integrity.proven = self.integrity.proven.max(size);
                     }
                 }
-                Err((breach, seq, what)) => self.breach(breach, seq, format!("checkpoint {line}: {what}")),
+                Err((breach, seq, what)) => {
+                    self.breach(breach, seq, format!("checkpoint {line}: {what}"))
+                }
             }
         }
         largest
@@ -110,26 +128,43 @@ impl Fold {
         let bad = |what: String| (Breach::Checkpoint, None, what);
         let body = checkpoint::Checkpoint::parse(note.text()).map_err(|e| bad(e.to_string()))?;
         let size = body.size();
-        let Some(Genesis { origin, .. }) = &self.genesis else { return Err(bad("there is no genesis".into())) };
+        let Some(Genesis { origin, .. }) = &self.genesis else {
+            return Err(bad("there is no genesis".into()));
+        };
         if !body.is_of(origin) {
-            return Err(bad(format!("is of another log, `{}`", body.origin().escape_debug())));
+            return Err(bad(format!(
+                "is of another log, `{}`",
+                body.origin().escape_debug()
+            )));
         }
         if size > self.tree.size() {
             let at_end = Some(Seq(self.tree.size()));
             if Signed::open(note, &self.log_vkeys()).is_err() {
                 return Err(bad("lacks a good signature of the log key".into()));
             }
-            let what = format!("{size} records were signed, but the log ends after {}", self.tree.size());
+            let what = format!(
+                "{size} records were signed, but the log ends after {}",
+                self.tree.size()
+            );
             return Err((Breach::Truncated, at_end, what));
         }
-        let known = self.vkeys_at(size).ok_or_else(|| bad("no key signs at this size".into()))?;
-        let both = Signed::open(note, &known).is_ok_and(|s| known.iter().all(|key| s.by(key.name())));
+        let known = self
+            .vkeys_at(size)
+            .ok_or_else(|| bad("no key signs at this size".into()))?;
+        let both =
+            Signed::open(note, &known).is_ok_and(|s| known.iter().all(|key| s.by(key.name())));
         if !both {
-            return Err(bad("lacks a good signature of the log key and the epoch's key".into()));
+            return Err(bad(
+                "lacks a good signature of the log key and the epoch's key".into(),
+            ));
         }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
-            _ => Err((Breach::Checkpoint, Some(Seq(size.saturating_sub(1))), format!("has another root at size {size}"))),
+            _ => Err((
+                Breach::Checkpoint,
+                Some(Seq(size.saturating_sub(1))),
+                format!("has another root at size {size}"),
+            )),
         }
     }
 
@@ -151,7 +186,11 @@ impl Fold {
     fn check_commit(&mut self, commit: Option<&(Commit, Fixed<64>)>) -> u64 {
         let Some((commit, signature)) = commit else {
             if self.tree.size() > 0 {
-                self.breach(Breach::Commit, None, "the signature over the last commit is missing");
+                self.breach(
+                    Breach::Commit,
+                    None,
+                    "the signature over the last commit is missing",
+                );
             }
             return 0;
         };
@@ -164,9 +203,17 @@ impl Fold {
         }
     }
 
-    fn check_statement(&self, commit: &Commit, signature: &Fixed<64>) -> Result<(), (Breach, Option<Seq>, String)> {
+    fn check_statement(
+        &self,
+        commit: &Commit,
+        signature: &Fixed<64>,
+    ) -> Result<(), (Breach, Option<Seq>, String)> {
         let bad = |what: String| (Breach::Commit, None, what);
-        let ours = self.genesis.as_ref().is_some_and(|g| g.origin == commit.origin) && self.log_id == Some(commit.log_id);
+        let ours = self
+            .genesis
+            .as_ref()
+            .is_some_and(|g| g.origin == commit.origin)
+            && self.log_id == Some(commit.log_id);
         if !ours {
             return Err((Breach::Forked, None, "is of another log".to_owned()));
         }
@@ -176,10 +223,19 @@ impl Fold {
             Some(_) => return Err(bad("the signature does not verify".into())),
             // The key was named in a record that is no longer there: the signature cannot be checked, the lack shows.
             None if beyond && self.epochs.last().is_none_or(|e| e.number < commit.epoch) => {}
-            None => return Err(bad(format!("names epoch {}, which does not sign at its size", commit.epoch))),
+            None => {
+                return Err(bad(format!(
+                    "names epoch {}, which does not sign at its size",
+                    commit.epoch
+                )));
+            }
         }
         if beyond {
-            let what = format!("{} records were signed, but the log ends after {}", commit.size, self.tree.size());
+            let what = format!(
+                "{} records were signed, but the log ends after {}",
+                commit.size,
+                self.tree.size()
+            );
             return Err((Breach::Truncated, Some(Seq(self.tree.size())), what));
         }
         match self.seen.get(&commit.size) {
@@ -196,9 +252,15 @@ impl Fold {
     /// last epoch is tried, so that a cut log still shows as cut and not as a bad signature.
     fn epoch_signing(&self, commit: &Commit) -> Option<PublicKey> {
         if commit.size <= self.tree.size() {
-            return self.epoch_at(commit.size).filter(|e| e.number == commit.epoch).map(|e| e.key);
+            return self
+                .epoch_at(commit.size)
+                .filter(|e| e.number == commit.epoch)
+                .map(|e| e.key);
         }
-        self.epochs.iter().find(|e| e.number == commit.epoch).map(|e| e.key)
+        self.epochs
+            .iter()
+            .find(|e| e.number == commit.epoch)
+            .map(|e| e.key)
     }
 
     /// Excuses the holes that a valid erasure names; the others are violations.
@@ -210,7 +272,9 @@ impl Fold {
             for slot in slots {
                 self.content.missing += 1;
                 let what = match self.erasures.iter().any(|e| *e > seq) {
-                    true => format!("{slot} of {seq} is gone; an erasure came later, but no enrolled human signed it"),
+                    true => format!(
+                        "{slot} of {seq} is gone; an erasure came later, but no enrolled human signed it"
+                    ),
                     false => format!("{slot} of {seq} is gone, and no erasure says why"),
                 };
                 self.breach(Breach::Hole, Some(seq), what);
@@ -219,13 +283,23 @@ impl Fold {
     }
 
     fn judge_identity(&mut self, trust: Option<(PublicKey, Anchor)>) -> Authenticity {
-        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else { return Authenticity::Failed };
+        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else {
+            return Authenticity::Failed;
+        };
         let fingerprint = Fingerprint::of(&identity);
         match trust {
-            None => Authenticity::SelfConsistent { identity: fingerprint },
-            Some((trusted, by)) if trusted == identity => Authenticity::Anchored { identity: fingerprint, by },
+            None => Authenticity::SelfConsistent {
+                identity: fingerprint,
+            },
+            Some((trusted, by)) if trusted == identity => Authenticity::Anchored {
+                identity: fingerprint,
+                by,
+            },
             Some((trusted, _)) => {
-                let what = format!("the log is signed by {fingerprint}, not by the trusted {}", Fingerprint::of(&trusted));
+                let what = format!(
+                    "the log is signed by {fingerprint}, not by the trusted {}",
+                    Fingerprint::of(&trusted)
+                );
                 self.breach(Breach::Identity, Some(Seq(0)), what);
                 Authenticity::Failed
             }
@@ -241,16 +315,22 @@ impl Fold {
             };
             match outcome {
                 Ok(size) => complete = complete.max(Some(size)),
-                Err((breach, seq, what)) => self.breach(breach, seq, format!("a mark from outside: {what}")),
+                Err((breach, seq, what)) => {
+                    self.breach(breach, seq, format!("a mark from outside: {what}"))
+                }
             }
         }
-        complete.map_or(Completeness::OpenTail, |size| Completeness::CompleteUpTo { size })
+        complete.map_or(Completeness::OpenTail, |size| Completeness::CompleteUpTo {
+            size,
+        })
     }
 
     /// A checkpoint from outside counts if the log key signed it; the epoch's key may have changed hands since.
     fn check_outside_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
         match self.check_checkpoint(note) {
-            Err((Breach::Checkpoint, seq, what)) if Signed::open(note, &self.log_vkeys()).is_ok() => {
+            Err((Breach::Checkpoint, seq, what))
+                if Signed::open(note, &self.log_vkeys()).is_ok() =>
+            {
                 Err((Breach::Forked, seq, what))
             }
             other => other,
@@ -258,7 +338,9 @@ impl Fold {
     }
 
     fn log_vkeys(&self) -> Vec<Vkey> {
-        let Some(genesis) = &self.genesis else { return Vec::new() };
+        let Some(genesis) = &self.genesis else {
+            return Vec::new();
+        };
         let keys = self.log_keys.iter().filter_map(|(_, key)| {
             let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).ok()?;
             Vkey::new(genesis.origin.as_str(), Algorithm::Ed25519, &key).ok()
@@ -266,11 +348,22 @@ impl Fold {
         keys.collect()
     }
 
-    fn check_outside_receipt(&self, receipt: &Receipt) -> Result<u64, (Breach, Option<Seq>, String)> {
+    fn check_outside_receipt(
+        &self,
+        receipt: &Receipt,
+    ) -> Result<u64, (Breach, Option<Seq>, String)> {
         let commit = &receipt.commit;
         self.check_statement(commit, &receipt.signature)?;
-        let Some(key) = self.epoch_signing(commit) else { return Err((Breach::Commit, None, "names no epoch".into())) };
-        receipt.verify(&key).map_err(|e| (Breach::Commit, Some(receipt.seq), format!("the receipt itself is bad: {e}")))?;
+        let Some(key) = self.epoch_signing(commit) else {
+            return Err((Breach::Commit, None, "names no epoch".into()));
+        };
+        receipt.verify(&key).map_err(|e| {
+            (
+                Breach::Commit,
+                Some(receipt.seq),
+                format!("the receipt itself is bad: {e}"),
+            )
+        })?;
         Ok(commit.size)
     }
 

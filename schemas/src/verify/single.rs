@@ -47,15 +47,27 @@ impl Single {
             (Vault::Row(None), Ok(record)) => Some(Row::empty().check(record)),
             (Vault::Row(Some(row)), Ok(record)) => Some(match Row::decode(row) {
                 Ok(row) => row.check(record),
-                Err(_) => Held { garbled: true, ..Held::default() },
+                Err(_) => Held {
+                    garbled: true,
+                    ..Held::default()
+                },
             }),
         };
         let signed = match meaning.as_ref().map(|r| &r.body) {
             Ok(Body::Genesis(_) | Body::Seal(_)) => Some(canon::without(bytes, SIGNATURE)?),
-            Ok(Body::Key(key)) if key.signature.is_some() => Some(canon::without(bytes, SIGNATURE)?),
+            Ok(Body::Key(key)) if key.signature.is_some() => {
+                Some(canon::without(bytes, SIGNATURE)?)
+            }
             _ => None,
         };
-        Ok(Self { frame, chain: chain::link(&frame.prev, bytes), leaf: tree::leaf_hash(bytes), meaning, held, signed })
+        Ok(Self {
+            frame,
+            chain: chain::link(&frame.prev, bytes),
+            leaf: tree::leaf_hash(bytes),
+            meaning,
+            held,
+            signed,
+        })
     }
 }
 
