@@ -250,9 +250,7 @@ impl<'a> Walker<'a> {
                 self.take(argument)?;
             }
             TEXT => {
-                if std::str::from_utf8(self.take(argument)?).is_err() {
-                    return offence(Rule::Utf8);
-                }
+                std::str::from_utf8(self.take(argument)?).or_else(|_| offence(Rule::Utf8).map(|()| ""))?;
             }
             ARRAY | MAP if argument == 0 => return offence(Rule::Empty),
             ARRAY | MAP if depth >= MAX_DEPTH => return offence(Rule::Depth),
