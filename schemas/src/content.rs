@@ -215,6 +215,16 @@ cbor_map! {
 }
 
 impl Descriptor {
+    /// Encodes the descriptor: what is committed to.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        canon::encode(self, MAX_ROW)
+    }
+
+    /// Decodes a descriptor.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        canon::decode(bytes, MAX_ROW)
+    }
+
     /// Describes bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self {
