@@ -3,17 +3,23 @@
 //! Pure: no disk, clock, network, database, thread or randomness. The documents beside this crate (`record.cddl`,
 //! `domains.md`, `note.md`) say the same in words that need no Rust.
 //!
-//! Read the modules in the order a record travels: [`record`] → [`canon`] → [`chain`] → [`tree`] → [`checkpoint`] →
-//! [`proof`] → [`verify`].
+//! Read the modules in the order a record travels: `record` → [`canon`] → `chain` → [`tree`] → [`tile`] → [`note`] →
+//! [`checkpoint`] → [`proof`] → `verify`.
 
 pub mod canon;
+
+pub mod tree;
+
+pub mod tile;
+
+pub mod note;
+
 pub mod checkpoint;
+
+pub mod proof;
+
 pub mod error;
 pub mod hash;
-pub mod note;
-pub mod proof;
-pub mod tile;
-pub mod tree;
 
 pub use error::{Error, Result};
 pub use hash::{Hash, LogId, Origin};
