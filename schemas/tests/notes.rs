@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha512};
 use tacho_schemas::checkpoint::{Checkpoint, Signed, cosign, epoch_name};
 use tacho_schemas::note::{Algorithm, KeyId, Note, SignatureLine, Vkey};
 use tacho_schemas::proof::Proof;
-use tacho_schemas::tile::{Tile, decode_bundle, encode_bundle, partial_tiles_of};
+use tacho_schemas::tile::{Tile, TileData, Tiles, decode_bundle, encode_bundle, partial_tiles_of};
 use tacho_schemas::tree::{Batch, Frontier, leaf_hash, root_of};
 use tacho_schemas::{Error, Hash, Origin};
 
@@ -352,6 +352,13 @@ fn malformed_vkeys_are_refused() {
     ] {
         assert!(Vkey::parse(bad).is_err(), "{bad:?}");
     }
+    assert_eq!(
+        Vkey::parse(&good.replace("530d903a", "530d903b")),
+        Err(Error::Name {
+            what: "vkey",
+            why: "has an id that does not belong to its key"
+        })
+    );
     let id = KeyId::of("a", Algorithm::Ed25519, &[&[1][..], &[0; 31]].concat());
     assert_eq!(
         Vkey::parse(&format!("a+{id}+{weak}")),
@@ -510,6 +517,14 @@ fn malformed_tiles_are_refused() {
     }
     assert!(Tile::parse_entries("tile/0/000").is_err());
     assert!(Tile::parse_entries("tile/entries/entries/000").is_err());
+    assert!(Tile::parse_entries("tile/entries/0").is_err());
+    let tile = Tile::new(0, 0, 2).unwrap();
+    assert!(TileData::from_bytes(tile, &[0; 64]).is_ok());
+    for length in [0, 32, 63, 65, 96] {
+        assert!(TileData::from_bytes(tile, &vec![0; length]).is_err());
+    }
+    let resume = |count| Tiles::resume(2, |_| Ok::<_, Error>(vec![Hash::ZERO; count]));
+    assert!(resume(2).is_ok() && resume(1).is_err() && resume(3).is_err());
 }
 
 #[test]
