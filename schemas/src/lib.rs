@@ -3,8 +3,8 @@
 //! Pure: no disk, clock, network, database, thread or randomness. The documents beside this crate (`record.cddl`,
 //! `domains.md`, `note.md`) say the same in words that need no Rust.
 //!
-//! Read the modules in the order a record travels: [`record`] → [`canon`] → [`chain`] → [`tree`] → [`checkpoint`] →
-//! [`proof`] → [`verify`].
+//! Read the modules in the order a record travels: [`event`] → [`record`] → [`canon`] → [`chain`] → [`tree`] →
+//! [`checkpoint`] → [`proof`] → [`verify`].
 
 pub mod body;
 pub mod canon;

@@ -20,7 +20,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::checkpoint::{Signed, decimal};
+use crate::checkpoint::{Checkpoint, Signed, decimal};
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::note::{Note, Vkey};
@@ -43,8 +43,9 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Puts a proof together.
+    /// Puts a proof together; the note has to be a checkpoint.
     pub fn new(index: u64, path: Vec<Hash>, checkpoint: Note) -> Result<Self> {
+        Checkpoint::parse(checkpoint.text())?;
         if path.len() > MAX_PATH {
             return Err(Error::Proof("the path is too long"));
         }

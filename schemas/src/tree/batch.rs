@@ -76,3 +76,26 @@ impl Batch {
         row.get(usize::try_from(place).ok()?).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appending_n_leaves_makes_few_nodes() {
+        for old in [0, 1, 255, 256, 1_000] {
+            let mut frontier = Frontier::new();
+            for _ in 0..old {
+                frontier.append(Hash::ZERO).unwrap();
+            }
+            for new in [1, 2, 100, 1_000] {
+                let mut batch = Batch::new(frontier.clone());
+                for _ in 0..new {
+                    batch.push(Hash::ZERO).unwrap();
+                }
+                let nodes: usize = batch.completed.iter().map(Vec::len).sum();
+                assert!(nodes <= 2 * new + 64, "{nodes} for {new} after {old}");
+            }
+        }
+    }
+}
