@@ -1,1 +1,16 @@
 //! The disk and the keys beneath a log.
+//!
+//! Silent: nothing here prints, reads the environment or ends the process; paths, the clock and callbacks come in as
+//! arguments.
+//!
+//! Read the modules from the ground up: [`error`], [`clock`], [`files`], [`dir`], [`keys`] and [`pins`], then [`wal`],
+//! [`pack`] and [`store`].
+
+pub mod clock;
+pub mod dir;
+pub mod error;
+pub mod files;
+
+pub use clock::{Clock, SystemClock};
+pub use dir::LogDir;
+pub use error::{Error, ErrorKind, Result};
