@@ -10,7 +10,11 @@ pub mod clock;
 pub mod dir;
 pub mod error;
 pub mod files;
+pub mod keys;
+pub mod pins;
+pub mod wal;
 
 pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;
 pub use error::{Error, ErrorKind, Result};
+pub use keys::KeyRing;
