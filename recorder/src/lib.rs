@@ -11,10 +11,13 @@ pub mod dir;
 pub mod error;
 pub mod files;
 pub mod keys;
+pub mod pack;
 pub mod pins;
+pub mod store;
 pub mod wal;
 
 pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;
 pub use error::{Error, ErrorKind, Result};
 pub use keys::KeyRing;
+pub use store::{Reader, Store};

@@ -174,8 +174,8 @@ impl KeyRing {
         }
         let ring = Self {
             dir: dir.to_owned(),
-            log: log_key,
-            epoch,
+            log: *log_key,
+            epoch: *epoch,
             next: None,
             moving: false,
         };
@@ -264,7 +264,7 @@ impl KeyRing {
 
 /// What a key file turned out to hold.
 enum Found {
-    Key(SigningKey),
+    Key(Box<SigningKey>),
     Nothing,
     Rubbish,
 }
@@ -282,7 +282,7 @@ impl Found {
 /// Reads a key file that may be missing, half written or half erased; a file open to others is still an error.
 fn readable(path: &Path) -> Result<Found> {
     match read(path) {
-        Ok(key) => Ok(Found::Key(key)),
+        Ok(key) => Ok(Found::Key(Box::new(key))),
         Err(e) if e.kind() == ErrorKind::Missing => Ok(Found::Nothing),
         Err(e) if e.kind() == ErrorKind::Corrupt => Ok(Found::Rubbish),
         Err(e) => Err(e),
