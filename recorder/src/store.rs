@@ -8,25 +8,25 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
-use nix::unistd::{AccessFlags, access};
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::dir::{Lock, LogDir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
 mod batch;
+mod connect;
+mod reader;
 pub mod schema;
 mod snapshot;
 
+use connect::{checkpoint, connect, set_for_writing, sql, stored, there};
+
 pub use batch::{Batch, Put};
+pub use reader::Reader;
 pub use snapshot::{Artefact, CommitRow, Counts, Snapshot};
 
 /// Longest artefact, unpacked.
@@ -34,12 +34,6 @@ pub const MAX_ARTEFACT: u32 = 64 << 20;
 
 /// Longest record; longer ones do not exist in the format.
 pub const MAX_RECORD: u16 = u16::MAX;
-
-/// Longest value SQLite will hand out: the longest artefact, and some for what zstd adds to bytes it cannot shrink.
-const MAX_VALUE: i32 = (64 << 20) + (1 << 20);
-
-/// How long the writer waits for a lock that only a checkpoint or a recovering reader can hold.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Space is taken for the write-ahead log in steps of this size.
 const WAL_STEP: u64 = 4 << 20;
@@ -243,203 +237,6 @@ impl Checkpointer {
     pub fn checkpoint_passive(&self) -> Result<Moved> {
         checkpoint(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)")
     }
-}
-
-/// Someone who only reads: another process, another user, or an auditor with a copy.
-#[derive(Debug)]
-pub struct Reader {
-    conn: Connection,
-}
-
-impl Reader {
-    /// Opens the database of a log to read it.
-    ///
-    /// A directory that cannot be written to, with nothing in its WAL, is read as it lies there, without locks; no writer can
-    /// be at work in it.
-    pub fn open(dir: &LogDir) -> Result<Self> {
-        let wal = match std::fs::symlink_metadata(dir.wal()) {
-            Ok(meta) => meta.len(),
-            Err(_) => 0,
-        };
-        let writable = access(dir.path(), AccessFlags::W_OK).is_ok();
-        if wal == 0 && !writable {
-            return Self::open_still(dir);
-        }
-        there(&dir.database())?;
-        let opened =
-            connect(&dir.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(Self::pinned);
-        match opened {
-            Err(e) if e.kind() == ErrorKind::Denied && !writable => Err(e.with_hint(
-                "the log was not stopped cleanly: copy its directory to where you can write, and read the copy",
-            )),
-            other => other,
-        }
-    }
-
-    /// Opens a database that nobody changes, on a disk that may forbid all writing: no locks, no other files.
-    fn open_still(dir: &LogDir) -> Result<Self> {
-        there(&dir.database())?;
-        let mut uri = String::from("file:");
-        for byte in dir.database().as_os_str().as_encoded_bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                    uri.push(char::from(*byte));
-                }
-                other => uri.push_str(&format!("%{other:02X}")),
-            }
-        }
-        uri.push_str("?immutable=1");
-        connect(
-            Path::new(&uri),
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
-        )
-        .and_then(Self::pinned)
-    }
-
-    fn pinned(conn: Connection) -> Result<Self> {
-        conn.execute_batch("PRAGMA query_only = ON;")
-            .map_err(|e| sql("open", e))?;
-        schema::check(&conn)?;
-        Ok(Self { conn })
-    }
-
-    /// Takes a snapshot: everything read from it is of one moment.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>> {
-        Snapshot::begin(&self.conn)
-    }
-}
-
-/// Opens a connection to which the file's content cannot do anything.
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
-    let conn = Connection::open_with_flags(
-        path,
-        flags
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW
-            | OpenFlags::SQLITE_OPEN_EXRESCODE,
-    )
-    .map_err(|e| sql("open", e))?;
-    let settings = [
-        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
-        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
-        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
-        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
-    ];
-    for (setting, on) in settings {
-        if conn
-            .set_db_config(setting, on)
-            .map_err(|e| sql("open", e))?
-            != on
-        {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!("this SQLite does not know {setting:?}"),
-            ));
-        }
-    }
-    for (limit, value) in [
-        (Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE),
-        (Limit::SQLITE_LIMIT_ATTACHED, 0),
-        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 0),
-    ] {
-        conn.set_limit(limit, value).map_err(|e| sql("open", e))?;
-    }
-    conn.busy_timeout(PATIENCE).map_err(|e| sql("open", e))?;
-    conn.execute_batch(
-        "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
-    )
-    .map_err(|e| sql("open", e))?;
-    conn.set_prepared_statement_cache_capacity(64);
-    Ok(conn)
-}
-
-fn set_for_writing(conn: &Connection) -> Result<()> {
-    conn.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON; PRAGMA cache_spill = OFF;",
-    )
-    .map_err(|e| sql("open", e))
-}
-
-/// SQLite says only "unable to open" of a missing file.
-fn there(path: &Path) -> Result<()> {
-    std::fs::symlink_metadata(path)
-        .map(drop)
-        .map_err(|e| Error::io("open", path, e))
-}
-
-fn checkpoint(conn: &Connection, pragma: &str) -> Result<Moved> {
-    conn.query_row(pragma, [], |row| {
-        let number = |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
-        Ok(Moved {
-            busy: row.get::<_, i64>(0)? != 0,
-            frames: number(1)?,
-            moved: number(2)?,
-        })
-    })
-    .map_err(|e| sql("checkpoint", e))
-}
-
-/// Makes "cannot `act` the log's database: reason" of an error of SQLite.
-fn sql(act: &str, error: rusqlite::Error) -> Error {
-    use rusqlite::Error as Sql;
-    let kind = match &error {
-        Sql::SqliteFailure(e, _) => match e.code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Busy,
-            ErrorCode::DiskFull => ErrorKind::Full,
-            ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
-                ErrorKind::Denied
-            }
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Corrupt,
-            ErrorCode::ConstraintViolation => match e.extended_code {
-                rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-                | rusqlite::ffi::SQLITE_CONSTRAINT_ROWID
-                | rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => ErrorKind::Exists,
-                _ => ErrorKind::Usage,
-            },
-            ErrorCode::TooBig => ErrorKind::Unrecordable,
-            ErrorCode::OperationInterrupted => ErrorKind::Interrupted,
-            _ => ErrorKind::Io,
-        },
-        // STRICT tables hold only what they say; anything else was put there by other means.
-        Sql::InvalidColumnType(..)
-        | Sql::FromSqlConversionFailure(..)
-        | Sql::IntegralValueOutOfRange(..) => ErrorKind::Corrupt,
-        _ => ErrorKind::Io,
-    };
-    let text: String = error
-        .to_string()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let made = Error::new(kind, format!("cannot {act} the log's database: {text}"));
-    match kind {
-        ErrorKind::Full => made.with_hint("free some space on this file system and try again"),
-        _ => made,
-    }
-    .with_source(error)
-}
-
-/// A number as SQLite stores it.
-fn stored(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|_| {
-        Error::new(
-            ErrorKind::Unrecordable,
-            format!("{number} is too large a number"),
-        )
-    })
-}
-
-/// A number from SQLite; ours are never negative.
-fn ours(number: i64, table: &str) -> Result<u64> {
-    u64::try_from(number).map_err(|_| {
-        Error::new(
-            ErrorKind::Corrupt,
-            format!("the log's table `{table}` holds the negative number {number}"),
-        )
-    })
 }
 
 /// The number of a tree tile: its level, then its index in the level.

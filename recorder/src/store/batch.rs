@@ -3,8 +3,9 @@
 use rusqlite::{OptionalExtension, params};
 use tacho_schemas::Hash;
 
+use super::connect::{sql, stored};
 use super::schema::PAGE_SIZE;
-use super::{MAX_ARTEFACT, MAX_RECORD, Store, TileId, sql, stored};
+use super::{MAX_ARTEFACT, MAX_RECORD, Store, TileId};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A transaction of writes: all of it becomes durable with [`Batch::commit`], or none.

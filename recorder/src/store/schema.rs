@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::sql;
+use super::connect::sql;
 use crate::error::{Error, ErrorKind, Result};
 
 /// `tach`, in the database's header.

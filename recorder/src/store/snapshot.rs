@@ -6,7 +6,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tacho_schemas::Hash;
 
-use super::{MAX_ARTEFACT, TileId, ours, schema, sql, stored};
+use super::connect::{ours, sql, stored};
+use super::{MAX_ARTEFACT, TileId, schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Unpacker;
 

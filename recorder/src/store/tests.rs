@@ -1,5 +1,7 @@
 //! What only shows from the inside: failing commits, and reading without locks.
 
+use std::path::Path;
+
 use super::*;
 
 fn new_log(base: &Path) -> (LogDir, Lock, Store) {
