@@ -1,5 +1,6 @@
 //! Opening a log that someone else may be writing, or may have left behind.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
@@ -8,31 +9,33 @@ use rusqlite::{Connection, OpenFlags};
 use super::connect::{connect, sql, there};
 use super::{Snapshot, schema};
 use crate::dir::LogDir;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Someone who only reads: another process, another user, or an auditor with a copy.
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
+    /// What must not change, if the database is read without locks.
+    still: Option<Still>,
 }
 
 impl Reader {
     /// Opens the database of a log to read it.
     ///
-    /// A directory that cannot be written to, with nothing in its WAL, is read as it lies there, without locks; no writer can
-    /// be at work in it.
+    /// A directory that we cannot write to, without a live writer and with nothing in the WAL, is read as it lies there, without
+    /// locks. It may be a view of one that others write to, so each snapshot sees that nothing has changed.
     pub fn open(dir: &LogDir) -> Result<Self> {
         let wal = match std::fs::symlink_metadata(dir.wal()) {
             Ok(meta) => meta.len(),
             Err(_) => 0,
         };
         let writable = access(dir.path(), AccessFlags::W_OK).is_ok();
-        if wal == 0 && !writable {
+        if wal == 0 && !writable && dir.writer()?.is_none() {
             return Self::open_still(dir);
         }
         there(&dir.database())?;
-        let opened =
-            connect(&dir.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(Self::pinned);
+        let opened = connect(&dir.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|conn| Self::pinned(conn, None));
         match opened {
             Err(e) if e.kind() == ErrorKind::Denied && !writable => Err(e.with_hint(
                 "the log was not stopped cleanly: copy its directory to where you can write, and read the copy",
@@ -43,7 +46,7 @@ impl Reader {
 
     /// Opens a database that nobody changes, on a disk that may forbid all writing: no locks, no other files.
     pub(super) fn open_still(dir: &LogDir) -> Result<Self> {
-        there(&dir.database())?;
+        let still = Still::now(dir)?;
         let mut uri = String::from("file:");
         for byte in dir.database().as_os_str().as_encoded_bytes() {
             match byte {
@@ -58,18 +61,48 @@ impl Reader {
             Path::new(&uri),
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
         )
-        .and_then(Self::pinned)
+        .and_then(|conn| Self::pinned(conn, Some(still)))
     }
 
-    fn pinned(conn: Connection) -> Result<Self> {
+    fn pinned(conn: Connection, still: Option<Still>) -> Result<Self> {
         conn.execute_batch("PRAGMA query_only = ON;")
             .map_err(|e| sql("open", e))?;
         schema::check(&conn)?;
-        Ok(Self { conn })
+        Ok(Self { conn, still })
     }
 
     /// Takes a snapshot: everything read from it is of one moment.
     pub fn snapshot(&self) -> Result<Snapshot<'_>> {
-        Snapshot::begin(&self.conn)
+        let snapshot = Snapshot::begin(&self.conn)?;
+        match &self.still {
+            Some(still) if *still != Still::now(&still.dir)? || still.dir.writer()?.is_some() => {
+                Err(Error::new(
+                    ErrorKind::Busy,
+                    "the log was written to since it was opened for reading",
+                )
+                .with_hint("open it again"))
+            }
+            _ => Ok(snapshot),
+        }
+    }
+}
+
+/// A database that lies still: the same file, of the same length, changed at the same time.
+#[derive(Debug, Eq, PartialEq)]
+struct Still {
+    dir: LogDir,
+    file: (u64, u64, u64),
+    changed: (i64, i64),
+}
+
+impl Still {
+    fn now(dir: &LogDir) -> Result<Self> {
+        let path = dir.database();
+        let meta = std::fs::symlink_metadata(&path).map_err(|e| Error::io("open", &path, e))?;
+        Ok(Self {
+            dir: dir.clone(),
+            file: (meta.dev(), meta.ino(), meta.len()),
+            changed: (meta.mtime(), meta.mtime_nsec()),
+        })
     }
 }

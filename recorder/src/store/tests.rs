@@ -31,7 +31,7 @@ fn a_failing_commit_poisons() {
 #[test]
 fn a_database_that_nobody_changes_is_read_without_other_files() {
     let base = tempfile::tempdir().unwrap();
-    let (dir, _lock, mut store) = new_log(&base.path().join("a %41 ?b=c #d é"));
+    let (dir, lock, mut store) = new_log(&base.path().join("a %41 ?b=c #d é"));
     let mut batch = store.batch().unwrap();
     batch.record(0, b"a").unwrap();
     batch.commit().unwrap();
@@ -39,10 +39,24 @@ fn a_database_that_nobody_changes_is_read_without_other_files() {
     drop(store);
     std::fs::remove_file(dir.wal()).unwrap();
     std::fs::remove_file(dir.shm()).unwrap();
+    drop(lock);
     let reader = Reader::open_still(&dir).unwrap();
     let record = reader.snapshot().unwrap().record(0).unwrap();
     assert_eq!(record.as_deref(), Some(&b"a"[..]));
     assert!(!dir.wal().exists() && !dir.shm().exists());
+
+    // A writer that comes later is noticed while it is there and after it has gone.
+    let lock = dir.lock().unwrap();
+    assert_eq!(reader.snapshot().unwrap_err().kind(), ErrorKind::Busy);
+    let mut store = Store::open_writer(&dir, &lock).unwrap();
+    let mut batch = store.batch().unwrap();
+    batch.record(1, b"b").unwrap();
+    batch.commit().unwrap();
+    store.wal_truncate().unwrap();
+    drop((store, lock));
+    assert_eq!(reader.snapshot().unwrap_err().kind(), ErrorKind::Busy);
+    let again = Reader::open_still(&dir).unwrap();
+    assert_eq!(again.snapshot().unwrap().last_seq().unwrap(), Some(1));
 }
 
 #[test]
