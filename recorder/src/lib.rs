@@ -1,1 +1,23 @@
 //! The disk and the keys beneath a log.
+//!
+//! Silent: nothing here prints, reads the environment or ends the process; paths, the clock and callbacks come in as
+//! arguments.
+//!
+//! Read the modules from the ground up: [`error`], [`clock`], [`files`], [`dir`], [`keys`] and [`pins`], then [`wal`],
+//! [`pack`] and [`store`].
+
+pub mod clock;
+pub mod dir;
+pub mod error;
+pub mod files;
+pub mod keys;
+pub mod pack;
+pub mod pins;
+pub mod store;
+pub mod wal;
+
+pub use clock::{Clock, SystemClock};
+pub use dir::LogDir;
+pub use error::{Error, ErrorKind, Result};
+pub use keys::KeyRing;
+pub use store::{Reader, Store};

@@ -1,0 +1,139 @@
+//! Vault rows and artefacts, packed with zstd.
+//!
+//! What comes back is checked against a commitment or a hash by whoever unpacks, so no zstd checksum is added. What is
+//! unpacked was on disk, where others may have been: it may claim any size, so the claim is checked before memory is taken.
+
+use std::fmt;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Small texts gain little from more, and the writer waits for it.
+const LEVEL: i32 = 3;
+
+/// Packs; keeps its memory between calls.
+pub struct Packer {
+    context: Compressor<'static>,
+}
+
+impl Packer {
+    /// Makes a packer.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            context: Compressor::new(LEVEL).map_err(unusable)?,
+        })
+    }
+
+    /// Packs these bytes.
+    pub fn pack(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+        self.context.compress(bytes).map_err(unusable)
+    }
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Packer")
+    }
+}
+
+/// Unpacks; keeps its memory between calls.
+pub struct Unpacker {
+    context: Decompressor<'static>,
+}
+
+impl Unpacker {
+    /// Makes an unpacker.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            context: Decompressor::new().map_err(unusable)?,
+        })
+    }
+
+    /// Unpacks what a [`Packer`] made; refuses more than `cap` bytes before taking memory for them.
+    pub fn unpack(&mut self, packed: &[u8], cap: usize) -> Result<Vec<u8>> {
+        let corrupt = |why: &str| Error::new(ErrorKind::Corrupt, format!("packed bytes {why}"));
+        // To zstd, nothing at all is no frames at all, and fine; a packer writes a frame for it.
+        if packed.is_empty() {
+            return Err(corrupt("are missing"));
+        }
+        match Decompressor::upper_bound(packed) {
+            None => return Err(corrupt("do not say how long they are")),
+            Some(claim) if claim > cap => {
+                return Err(corrupt(&format!(
+                    "claim {claim} bytes where {cap} are allowed"
+                )));
+            }
+            Some(_) => {}
+        }
+        self.context
+            .decompress(packed, cap)
+            .map_err(|e| corrupt("cannot be unpacked").with_source(e))
+    }
+}
+
+impl fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unpacker")
+    }
+}
+
+fn unusable(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "zstd refuses to work").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_and_memory_is_kept() {
+        let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+        for bytes in [&b""[..], b"x", &[7; 100_000], b"tea, Earl Grey"] {
+            let packed = packer.pack(bytes).unwrap();
+            assert_eq!(unpacker.unpack(&packed, bytes.len()).unwrap(), bytes);
+            assert_eq!(unpacker.unpack(&packed, 1 << 20).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_claim_above_the_cap_is_refused_unread() {
+        let mut unpacker = Unpacker::new().unwrap();
+        let packed = Packer::new().unwrap().pack(&[0; 1000]).unwrap();
+        let error = unpacker.unpack(&packed, 999).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(
+            error.to_string().contains("1000 bytes where 999"),
+            "{error}"
+        );
+        // Two frames, each below the cap.
+        let twice = [packed.clone(), packed].concat();
+        assert_eq!(
+            unpacker.unpack(&twice, 1999).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        // A frame whose header claims 2^60 bytes.
+        let bomb = [
+            0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 0,
+        ];
+        assert_eq!(
+            unpacker.unpack(&bomb, 1 << 30).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+    }
+
+    #[test]
+    fn broken_bytes_are_refused_and_the_next_ones_are_not() {
+        let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+        let whole: Vec<u8> = (0..=255).cycle().take(3000).collect();
+        let packed = packer.pack(&whole).unwrap();
+        for length in 0..packed.len() {
+            assert!(
+                unpacker.unpack(&packed[..length], 3000).is_err(),
+                "{length}"
+            );
+        }
+        assert!(unpacker.unpack(b"no zstd at all", 3000).is_err());
+        assert_eq!(unpacker.unpack(&packed, 3000).unwrap(), whole);
+    }
+}

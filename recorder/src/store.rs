@@ -1,0 +1,260 @@
+//! The database of a log: one file, one writer, readers that trust nothing in it.
+//!
+//! A log's truth is the bytes of its records; tiles, references and the tables' order are conveniences that a verifier
+//! computes anew. So a reader pins the tables ([`schema`]), takes one snapshot, and hands out bytes for others to check.
+//!
+//! Never open `log.db` by other means in a process that has it open here: closing any descriptor of that file drops all of
+//! SQLite's locks on it (POSIX). The `-wal` file is not locked and may be looked at.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::dir::{Lock, LogDir};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+
+mod batch;
+mod connect;
+mod reader;
+pub mod schema;
+mod snapshot;
+
+use connect::{checkpoint, connect, set_for_writing, sql, stored, there};
+
+pub use batch::{Batch, Put};
+pub use reader::Reader;
+pub use snapshot::{Artefact, CommitRow, Counts, Snapshot};
+
+/// Longest artefact, unpacked.
+pub const MAX_ARTEFACT: u32 = 64 << 20;
+
+/// Longest record; longer ones do not exist in the format.
+pub const MAX_RECORD: u16 = u16::MAX;
+
+/// Space is taken for the write-ahead log in steps of this size.
+const WAL_STEP: u64 = 4 << 20;
+
+/// The writer's database.
+///
+/// Settings that matter: WAL with `synchronous=FULL` (one fsync per commit), no automatic checkpoint (it would sit in an
+/// acknowledgement's path), no checkpoint on close (a poisoned writer must leave the evidence alone), no cache spill and an
+/// empty WAL before the first write (what [`crate::wal`] relies on), `secure_delete` (an erased text leaves no free page).
+#[derive(Debug)]
+pub struct Store {
+    conn: Connection,
+    /// For taking space ahead of a commit; opened when first needed.
+    wal: Option<File>,
+    wal_path: std::path::PathBuf,
+    /// Bytes from the start of the WAL for which space is taken.
+    wal_held: u64,
+    poisoned: bool,
+}
+
+impl Store {
+    /// Makes the database of a new log.
+    ///
+    /// Order: file (0600) → tables in one commit → WAL emptied → fsync of the directory. A crash before the end leaves a
+    /// database that is refused as not that of a log; nothing was recorded in it.
+    pub fn create(dir: &LogDir, _writer: &Lock) -> Result<Self> {
+        let path = dir.database();
+        // SQLite gives its other files the mode of this one.
+        drop(files::create_new(&path)?);
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.execute_batch(&format!(
+            "PRAGMA page_size = {}; PRAGMA journal_mode = WAL;",
+            schema::PAGE_SIZE
+        ))
+        .map_err(|e| sql("create", e))?;
+        set_for_writing(&conn)?;
+        schema::create(&conn)?;
+        schema::check(&conn)?;
+        let store = Self::of(conn, dir);
+        store.truncate()?;
+        files::sync_dir(dir.path())?;
+        Ok(store)
+    }
+
+    /// Opens the database of a log for its one writer; look at the WAL ([`crate::wal::inspect`]) before.
+    ///
+    /// SQLite takes what the WAL holds; then it is moved into the database and the WAL emptied, before anything is added.
+    pub fn open_writer(dir: &LogDir, _writer: &Lock) -> Result<Self> {
+        let path = dir.database();
+        there(&path)?;
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        set_for_writing(&conn)?;
+        schema::check(&conn)?;
+        let mode: String = conn
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map_err(|e| sql("open", e))?;
+        if mode != "wal" {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "the log's database is not in write-ahead mode",
+            ));
+        }
+        let store = Self::of(conn, dir);
+        if store.wal_bytes()? > 0 {
+            store.truncate()?;
+        }
+        Ok(store)
+    }
+
+    fn of(conn: Connection, dir: &LogDir) -> Self {
+        Self {
+            conn,
+            wal: None,
+            wal_path: dir.wal(),
+            wal_held: 0,
+            poisoned: false,
+        }
+    }
+
+    /// Begins a transaction of writes; fails with [`ErrorKind::Busy`] if the database is locked.
+    pub fn batch(&mut self) -> Result<Batch<'_>> {
+        self.sound()?;
+        Batch::begin(self)
+    }
+
+    /// Reads what is committed, through the writer's connection.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>> {
+        self.sound()?;
+        Snapshot::begin(&self.conn)
+    }
+
+    /// Says whether a commit failed: nothing more is written until the log is opened again.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Bytes in the write-ahead log.
+    pub fn wal_bytes(&self) -> Result<u64> {
+        match std::fs::symlink_metadata(&self.wal_path) {
+            Ok(meta) => Ok(meta.len()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(e) => Err(Error::io("read", &self.wal_path, e)),
+        }
+    }
+
+    /// Moves everything into the database and empties the WAL: the last act of a clean stop, and after an erasure.
+    ///
+    /// [`ErrorKind::Busy`] if a reader holds an older snapshot; nothing is lost then.
+    pub fn wal_truncate(&mut self) -> Result<()> {
+        self.sound()?;
+        self.truncate()?;
+        self.wal_held = 0;
+        Ok(())
+    }
+
+    fn truncate(&self) -> Result<()> {
+        let moved = checkpoint(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        if moved.busy {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "a reader keeps the log's write-ahead log in use",
+            )
+            .with_hint("close what reads the log and try again"));
+        }
+        Ok(())
+    }
+
+    /// Takes disk space for so many more bytes of WAL, so that a full disk shows before the COMMIT and not in it.
+    fn hold_wal_space(&mut self, more: u64) -> Result<()> {
+        let end = self.wal_bytes()?.saturating_add(more);
+        if end <= self.wal_held {
+            return Ok(());
+        }
+        let file = match self.wal.take() {
+            Some(file) => file,
+            None => std::fs::OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlag::O_NOFOLLOW.bits())
+                .open(&self.wal_path)
+                .map_err(|e| Error::io("open", &self.wal_path, e))?,
+        };
+        let end = end.next_multiple_of(WAL_STEP);
+        // KEEP_SIZE: the file does not get longer, so nobody ever reads what was not written.
+        let taken = match fallocate(
+            &file,
+            FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            0,
+            i64::try_from(end).unwrap_or(i64::MAX),
+        ) {
+            // Where space cannot be taken, a full disk shows in the COMMIT, and poisons.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                self.wal_held = end;
+                Ok(())
+            }
+            Err(errno) => Err(Error::io("take space for", &self.wal_path, errno.into())),
+        };
+        self.wal = Some(file);
+        taken
+    }
+
+    fn sound(&self) -> Result<()> {
+        if self.poisoned {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "an earlier commit failed, and what is on disk is unknown",
+            )
+            .with_hint("stop and start the recorder: it reads the log anew"));
+        }
+        Ok(())
+    }
+}
+
+/// Moves committed pages from the WAL into the database, from a thread of its own.
+#[derive(Debug)]
+pub struct Checkpointer {
+    conn: Connection,
+}
+
+/// What a checkpoint found and did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Moved {
+    /// Something was in the way, and not all was done.
+    pub busy: bool,
+    /// Frames in the WAL.
+    pub frames: u64,
+    /// Frames of it that are in the database now.
+    pub moved: u64,
+}
+
+impl Checkpointer {
+    /// Opens a second connection of the writer's process.
+    pub fn open(dir: &LogDir, _writer: &Lock) -> Result<Self> {
+        there(&dir.database())?;
+        let conn = connect(&dir.database(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        set_for_writing(&conn)?;
+        schema::check(&conn)?;
+        Ok(Self { conn })
+    }
+
+    /// Moves what can be moved without making anyone wait.
+    pub fn checkpoint_passive(&self) -> Result<Moved> {
+        checkpoint(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)")
+    }
+}
+
+/// The number of a tree tile: its level, then its index in the level.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TileId(i64);
+
+impl TileId {
+    /// Makes the number; an index has 48 bits.
+    pub fn new(level: u8, index: u64) -> Result<Self> {
+        if index >> 48 != 0 {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("there is no tile with index {index}"),
+            ));
+        }
+        Ok(Self(i64::from(level) << 48 | stored(index)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

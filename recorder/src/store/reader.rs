@@ -1,0 +1,108 @@
+//! Opening a log that someone else may be writing, or may have left behind.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+use rusqlite::{Connection, OpenFlags};
+
+use super::connect::{connect, sql, there};
+use super::{Snapshot, schema};
+use crate::dir::LogDir;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Someone who only reads: another process, another user, or an auditor with a copy.
+#[derive(Debug)]
+pub struct Reader {
+    conn: Connection,
+    /// What must not change, if the database is read without locks.
+    still: Option<Still>,
+}
+
+impl Reader {
+    /// Opens the database of a log to read it.
+    ///
+    /// A directory that we cannot write to, without a live writer and with nothing in the WAL, is read as it lies there, without
+    /// locks. It may be a view of one that others write to, so each snapshot sees that nothing has changed.
+    pub fn open(dir: &LogDir) -> Result<Self> {
+        let wal = match std::fs::symlink_metadata(dir.wal()) {
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        };
+        let writable = access(dir.path(), AccessFlags::W_OK).is_ok();
+        if wal == 0 && !writable && dir.writer()?.is_none() {
+            return Self::open_still(dir);
+        }
+        there(&dir.database())?;
+        let opened = connect(&dir.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|conn| Self::pinned(conn, None));
+        match opened {
+            Err(e) if e.kind() == ErrorKind::Denied && !writable => Err(e.with_hint(
+                "the log was not stopped cleanly: copy its directory to where you can write, and read the copy",
+            )),
+            other => other,
+        }
+    }
+
+    /// Opens a database that nobody changes, on a disk that may forbid all writing: no locks, no other files.
+    pub(super) fn open_still(dir: &LogDir) -> Result<Self> {
+        let still = Still::now(dir)?;
+        let mut uri = String::from("file:");
+        for byte in dir.database().as_os_str().as_encoded_bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    uri.push(char::from(*byte));
+                }
+                other => uri.push_str(&format!("%{other:02X}")),
+            }
+        }
+        uri.push_str("?immutable=1");
+        connect(
+            Path::new(&uri),
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        )
+        .and_then(|conn| Self::pinned(conn, Some(still)))
+    }
+
+    fn pinned(conn: Connection, still: Option<Still>) -> Result<Self> {
+        conn.execute_batch("PRAGMA query_only = ON;")
+            .map_err(|e| sql("open", e))?;
+        schema::check(&conn)?;
+        Ok(Self { conn, still })
+    }
+
+    /// Takes a snapshot: everything read from it is of one moment.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>> {
+        let snapshot = Snapshot::begin(&self.conn)?;
+        match &self.still {
+            Some(still) if *still != Still::now(&still.dir)? || still.dir.writer()?.is_some() => {
+                Err(Error::new(
+                    ErrorKind::Busy,
+                    "the log was written to since it was opened for reading",
+                )
+                .with_hint("open it again"))
+            }
+            _ => Ok(snapshot),
+        }
+    }
+}
+
+/// A database that lies still: the same file, of the same length, changed at the same time.
+#[derive(Debug, Eq, PartialEq)]
+struct Still {
+    dir: LogDir,
+    file: (u64, u64, u64),
+    changed: (i64, i64),
+}
+
+impl Still {
+    fn now(dir: &LogDir) -> Result<Self> {
+        let path = dir.database();
+        let meta = std::fs::symlink_metadata(&path).map_err(|e| Error::io("open", &path, e))?;
+        Ok(Self {
+            dir: dir.clone(),
+            file: (meta.dev(), meta.ino(), meta.len()),
+            changed: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+}
