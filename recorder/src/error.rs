@@ -116,6 +116,13 @@ impl Error {
     }
 }
 
+/// What the format refuses cannot be recorded; whoever reads says [`ErrorKind::Corrupt`] instead.
+impl From<tacho_schemas::Error> for Error {
+    fn from(error: tacho_schemas::Error) -> Self {
+        Self::new(ErrorKind::Unrecordable, error.to_string()).with_source(error)
+    }
+}
+
 /// A path in backticks, with control characters and backticks escaped: a name that an agent chose cannot forge a line.
 pub(crate) struct Quoted<'a>(pub(crate) &'a Path);
 

@@ -10,18 +10,18 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use base64::Engine as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use nix::fcntl::OFlag;
-use sha2::{Digest, Sha256};
+use tacho_schemas::Fixed;
+use tacho_schemas::sign::Fingerprint;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::files::{self, Privacy};
 
-mod ring;
+pub mod ring;
 
 pub use ring::{KeyRing, PromoteStep, Recovered};
 
@@ -82,20 +82,9 @@ pub fn read_identity(path: &Path, log_dir: &Path) -> Result<SigningKey> {
     read(path)
 }
 
-/// Names a key as `ssh-keygen -l` does: `SHA256:` and the base64 of a hash over the key's OpenSSH form.
-pub fn fingerprint(key: &VerifyingKey) -> String {
-    const NAME: &[u8] = b"ssh-ed25519";
-    let mut hash = Sha256::new();
-    // string = u32 length, big endian, and bytes (RFC 4251, section 5).
-    hash.update([0, 0, 0, 11]);
-    hash.update(NAME);
-    hash.update([0, 0, 0, 32]);
-    hash.update(key.as_bytes());
-    let digest = hash.finalize();
-    format!(
-        "SHA256:{}",
-        base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest)
-    )
+/// Names a key as `ssh-keygen -l` does.
+pub fn fingerprint(key: &VerifyingKey) -> Fingerprint {
+    Fingerprint::of(&Fixed(key.to_bytes()))
 }
 
 /// Refuses a path beneath the log's directory.
@@ -141,6 +130,8 @@ fn zero(path: &Path) -> Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
+
+    use base64::Engine as _;
 
     use super::*;
 
@@ -255,7 +246,7 @@ mod tests {
     #[test]
     fn fingerprints_are_those_of_ssh() {
         let key = known().verifying_key();
-        let ours = fingerprint(&key);
+        let ours = fingerprint(&key).to_string();
         assert_eq!(ours.len(), 50);
         let mut wire = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
         wire.extend(key.as_bytes());

@@ -6,11 +6,15 @@
 //! Read the modules from the ground up: [`error`], [`clock`], [`files`], [`dir`], [`keys`] and [`pins`], then [`wal`],
 //! [`pack`] and [`store`].
 
+pub mod audit;
+pub mod checkpoints;
 pub mod clock;
 pub mod dir;
+pub mod draft;
 pub mod error;
 pub mod files;
 pub mod keys;
+pub mod log;
 pub mod pack;
 pub mod pins;
 pub mod store;
@@ -20,4 +24,5 @@ pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;
 pub use error::{Error, ErrorKind, Result};
 pub use keys::KeyRing;
+pub use log::Log;
 pub use store::{Reader, Store};

@@ -180,7 +180,12 @@ mod tests {
         assert_eq!(logs.add(&origin('a'), &key(1)).unwrap(), Pinned::Known);
         let error = logs.add(&origin('a'), &key(2)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
-        assert!(error.to_string().contains(&fingerprint(&key(1))), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&fingerprint(&key(1)).to_string()),
+            "{error}"
+        );
         assert_eq!(logs.lookup(&origin('a')).unwrap(), Some(key(1)));
         assert_eq!(logs.lookup(&origin('b')).unwrap(), Some(key(2)));
     }

@@ -149,6 +149,14 @@ impl Store {
         Ok(())
     }
 
+    /// Moves what another connection's checkpoint left over: after it, the next commit starts the WAL anew.
+    ///
+    /// What cannot be moved now stays where it is, durable all the same.
+    pub fn move_the_rest(&mut self) -> Result<()> {
+        self.sound()?;
+        checkpoint(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+    }
+
     fn truncate(&self) -> Result<()> {
         let moved = checkpoint(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)")?;
         if moved.busy {

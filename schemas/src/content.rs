@@ -381,10 +381,14 @@ impl Row {
 
         let artefacts = self.artefacts.as_ref().unwrap_or(&empty);
         for (place, artefact) in (0..).zip(record.artefacts()) {
+            let mut descriptor = None;
             held.judge(Slot::Artefact(place), artefacts.get(&place), |kept| {
+                descriptor = Descriptor::decode(&kept.bytes).ok();
                 commit_artefact(&kept.salt, record.kind, artefact.role, &kept.bytes)
                     == artefact.commitment
+                    && descriptor.is_some()
             });
+            held.artefacts.extend(descriptor);
         }
         let places = u64::try_from(record.artefacts().len()).unwrap_or(u64::MAX);
         held.wrong.extend(
@@ -408,6 +412,8 @@ pub struct Held {
     pub wrong: Vec<Slot>,
     /// The row cannot be read at all.
     pub garbled: bool,
+    /// The descriptors of artefacts whose commitments fit: their bytes are still to be looked at.
+    pub artefacts: Vec<Descriptor>,
 }
 
 impl Held {

@@ -19,6 +19,7 @@ pub mod note;
 pub mod proof;
 pub mod receipt;
 pub mod record;
+pub mod safe;
 pub mod scalar;
 pub mod sign;
 pub mod tile;

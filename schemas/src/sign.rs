@@ -83,6 +83,25 @@ impl Fingerprint {
     }
 }
 
+impl std::str::FromStr for Fingerprint {
+    type Err = Error;
+
+    /// Reads `SHA256:` and 43 characters of base64, as `ssh-keygen -l` prints.
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = Error::Name {
+            what: "fingerprint",
+            why: "is not `SHA256:` and 43 characters of base64",
+        };
+        let bytes = text
+            .strip_prefix("SHA256:")
+            .and_then(|b| STANDARD_NO_PAD.decode(b).ok());
+        bytes
+            .and_then(|b| Hash::from_slice(&b).ok())
+            .map(Self)
+            .ok_or(bad)
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SHA256:{}", STANDARD_NO_PAD.encode(self.0.0))

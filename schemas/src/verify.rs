@@ -18,7 +18,7 @@ mod single;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::Body;
-use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal};
+use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal, SealReason};
 use crate::content::Slot;
 use crate::hash::{Hash, LogId};
 use crate::record::{Record, Via};
@@ -58,6 +58,7 @@ pub struct Fold {
     /// Log keys and the first record each is valid after.
     log_keys: Vec<(Seq, PublicKey)>,
     sealed: bool,
+    stopped: bool,
     broken_epochs: u64,
     holes: BTreeMap<Seq, BTreeSet<Slot>>,
     erasures: BTreeSet<Seq>,
@@ -82,6 +83,7 @@ impl Fold {
             epochs: Vec::new(),
             log_keys: Vec::new(),
             sealed: false,
+            stopped: false,
             broken_epochs: 0,
             holes: BTreeMap::new(),
             erasures: BTreeSet::new(),
@@ -98,6 +100,11 @@ impl Fold {
     /// How many records were taken.
     pub fn size(&self) -> u64 {
         self.tree.size()
+    }
+
+    /// Whether the last record is the seal of a clean stop.
+    pub fn is_stopped(&self) -> bool {
+        self.sealed && self.stopped
     }
 
     /// The tree so far.
@@ -318,6 +325,7 @@ impl Fold {
         }
         self.integrity.seals += 1;
         self.sealed = true;
+        self.stopped = seal.reason == SealReason::Stop;
         if self.integrity.count == before && self.integrity.first_bad.is_none() {
             self.integrity.proven = here.next().0;
         }

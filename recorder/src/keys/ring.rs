@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::files;
 
 const LOG: &str = "log.pem";
+const NEXT_LOG: &str = "log-next.pem";
 const CURRENT: &str = "epoch.pem";
 const NEXT: &str = "epoch-next.pem";
 const OLD: &str = "epoch-old.pem";
@@ -32,6 +33,8 @@ pub struct KeyRing {
     next: Option<SigningKey>,
     /// A promotion began and did not end: the old key may not sign any more, the new one not yet.
     moving: bool,
+    /// The log key that a rotation will put in place.
+    next_log: Option<SigningKey>,
 }
 
 /// A point in [`KeyRing::promote_next`] that has just been passed.
@@ -96,6 +99,7 @@ impl KeyRing {
             epoch: generate()?,
             next: None,
             moving: false,
+            next_log: None,
         };
         write(&ring.path(LOG), &ring.log)?;
         write(&ring.path(CURRENT), &ring.epoch)?;
@@ -113,6 +117,14 @@ impl KeyRing {
         epoch: &VerifyingKey,
     ) -> Result<(Self, Vec<Recovered>)> {
         let at = |name: &str| dir.join(name);
+        // A rotation whose record is durable, and whose file had not moved yet.
+        if let Found::Key(key) = readable(&at(NEXT_LOG))?
+            && key.verifying_key() == *log
+        {
+            zero(&at(LOG))?;
+            files::rename(&at(NEXT_LOG), &at(LOG))?;
+            files::sync_dir(dir)?;
+        }
         let log_key = match readable(&at(LOG))? {
             Found::Key(key) if key.verifying_key() == *log => key,
             found => {
@@ -178,6 +190,7 @@ impl KeyRing {
             epoch: *epoch,
             next: None,
             moving: false,
+            next_log: None,
         };
         Ok((ring, done))
     }
@@ -196,6 +209,31 @@ impl KeyRing {
     /// The stable key, which witnesses know.
     pub fn log(&self) -> &SigningKey {
         &self.log
+    }
+
+    /// Makes the key that will replace the log key, and makes it durable; then commit the key record that names it.
+    pub fn make_next_log(&mut self) -> Result<VerifyingKey> {
+        destroy(&self.path(NEXT_LOG))?;
+        let key = generate()?;
+        write(&self.path(NEXT_LOG), &key)?;
+        let public = key.verifying_key();
+        self.next_log = Some(key);
+        Ok(public)
+    }
+
+    /// Puts the next log key in place, after the record that names it is durable.
+    pub fn promote_log(&mut self) -> Result<()> {
+        let Some(next) = self.next_log.take() else {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "there is no next log key to put in place",
+            ));
+        };
+        zero(&self.path(LOG))?;
+        files::rename(&self.path(NEXT_LOG), &self.path(LOG))?;
+        files::sync_dir(&self.dir)?;
+        self.log = next;
+        Ok(())
     }
 
     /// The key of the current epoch; refused while a promotion is unfinished.

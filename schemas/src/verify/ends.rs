@@ -28,7 +28,7 @@ pub struct Evidence {
     /// Marks from outside.
     pub marks: Vec<Mark>,
     /// The identity key that the caller trusts, and why.
-    pub trust: Option<(PublicKey, Anchor)>,
+    pub trust: Option<(Fingerprint, Anchor)>,
 }
 
 impl Evidence {
@@ -63,16 +63,6 @@ impl Fold {
         self.judge_holes();
         let authenticity = self.judge_identity(evidence.trust);
         let completeness = self.check_marks(&evidence.marks);
-        let authenticity = if self
-            .integrity
-            .violations
-            .iter()
-            .any(|v| v.breach == Breach::Identity)
-        {
-            Authenticity::Failed
-        } else {
-            authenticity
-        };
         Report {
             origin: self.genesis.as_ref().map(|g| g.origin.clone()),
             log_id: self.log_id,
@@ -282,24 +272,16 @@ impl Fold {
         }
     }
 
-    fn judge_identity(&mut self, trust: Option<(PublicKey, Anchor)>) -> Authenticity {
-        let Some(identity) = self.genesis.as_ref().map(|g| g.identity_key) else {
+    fn judge_identity(&mut self, trust: Option<(Fingerprint, Anchor)>) -> Authenticity {
+        let Some(genesis) = &self.genesis else {
             return Authenticity::Failed;
         };
-        let fingerprint = Fingerprint::of(&identity);
+        let identity = Fingerprint::of(&genesis.identity_key);
         match trust {
-            None => Authenticity::SelfConsistent {
-                identity: fingerprint,
-            },
-            Some((trusted, by)) if trusted == identity => Authenticity::Anchored {
-                identity: fingerprint,
-                by,
-            },
+            None => Authenticity::SelfConsistent { identity },
+            Some((trusted, by)) if trusted == identity => Authenticity::Anchored { identity, by },
             Some((trusted, _)) => {
-                let what = format!(
-                    "the log is signed by {fingerprint}, not by the trusted {}",
-                    Fingerprint::of(&trusted)
-                );
+                let what = format!("the log is signed by {identity}, not by the trusted {trusted}");
                 self.breach(Breach::Identity, Some(Seq(0)), what);
                 Authenticity::Failed
             }

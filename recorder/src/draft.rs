@@ -1,0 +1,302 @@
+//! An event made ready for the writer: all the work that needs no place in the log, done by the caller's thread.
+//!
+//! Text is committed to under fresh salts, vault row and artefacts are packed, hashes are taken. What remains for the one
+//! writer is to give number, time and links.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use tacho_schemas::body::Body;
+use tacho_schemas::content::{self, Descriptor, Field, Row, Salted};
+use tacho_schemas::event::Event;
+use tacho_schemas::record::{
+    Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, Record, VERSION, Via,
+};
+use tacho_schemas::scalar::List;
+use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pack::Packer;
+use crate::store::MAX_ARTEFACT;
+
+/// The way an event came in: set by the recorder, never by the caller.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Way {
+    /// The way itself.
+    pub via: Via,
+    /// What is known of the caller.
+    pub auth: Option<Auth>,
+    /// The import record, if and only if the event comes from a file.
+    pub import: Option<Seq>,
+}
+
+impl Way {
+    /// The recorder's own records.
+    pub fn recorder() -> Self {
+        Self {
+            via: Via::Recorder,
+            auth: None,
+            import: None,
+        }
+    }
+
+    /// A caller with this user id appends a claim.
+    pub fn api(uid: u32) -> Self {
+        let auth = Auth {
+            uid: Some(uid),
+            token: None,
+            cell: None,
+            key: None,
+        };
+        Self {
+            via: Via::Api,
+            auth: Some(auth),
+            import: None,
+        }
+    }
+
+    /// From a file that the given record announced.
+    pub fn import(import: Seq) -> Self {
+        Self {
+            via: Via::Import,
+            auth: None,
+            import: Some(import),
+        }
+    }
+}
+
+/// An event that only lacks its place in the log.
+#[derive(Debug)]
+pub struct Draft {
+    actor: Actor,
+    way: Way,
+    reference: Option<Id>,
+    claimed: Option<Claimed>,
+    session: Option<Seq>,
+    generation: Option<Seq>,
+    causes: Option<List<Seq, MAX_CAUSES>>,
+    body: Body,
+    kind: Kind,
+    content: Option<BTreeMap<Field, Hash>>,
+    artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
+    /// The vault row, as it is and packed.
+    pub(crate) row: Option<PackedRow>,
+    /// Artefacts to store, packed.
+    pub(crate) files: Vec<File>,
+}
+
+/// A vault row, ready for the store.
+#[derive(Debug)]
+pub(crate) struct PackedRow {
+    pub(crate) row: Row,
+    pub(crate) packed: Vec<u8>,
+}
+
+/// An artefact, ready for the store.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) blake3: Hash,
+    pub(crate) size: u64,
+    pub(crate) packed: Vec<u8>,
+}
+
+thread_local! {
+    static PACKER: RefCell<Option<Packer>> = const { RefCell::new(None) };
+}
+
+fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
+    PACKER.with(|cell| {
+        let mut packer = cell.borrow_mut();
+        match &mut *packer {
+            Some(packer) => packer.pack(bytes),
+            empty => empty.insert(Packer::new()?).pack(bytes),
+        }
+    })
+}
+
+impl Draft {
+    /// Makes an event ready.
+    pub fn new(event: Event, way: Way) -> Result<Self> {
+        let kind = event
+            .body
+            .kind()
+            .ok_or_else(|| unrecordable("the event has no body"))?;
+        let mut causes = event.causes;
+        causes.sort_unstable();
+        causes.dedup();
+        let slots = event.content.len() + event.artefacts.len();
+        let mut salts = vec![0; slots * 32];
+        getrandom::fill(&mut salts).map_err(|e| {
+            Error::new(ErrorKind::Io, "the system gives no random numbers").with_source(e)
+        })?;
+        let mut salts = salts
+            .chunks_exact(32)
+            .map(|salt| Fixed(salt.try_into().unwrap_or([0; 32])));
+        let mut salt = || {
+            salts
+                .next()
+                .ok_or_else(|| unrecordable("there are too few salts"))
+        };
+
+        let mut row = Row::empty();
+        let mut content = BTreeMap::new();
+        for (field, bytes) in event.content {
+            field
+                .check(&bytes)
+                .map_err(|e| unrecordable(&e.to_string()))?;
+            let salt = salt()?;
+            content.insert(field, content::commit(&salt, kind, field, &bytes));
+            row.content
+                .get_or_insert_default()
+                .insert(field.number(), Salted { salt, bytes });
+        }
+        let mut artefacts = Vec::with_capacity(event.artefacts.len());
+        let mut files = Vec::with_capacity(event.artefacts.len());
+        for (place, file) in (0..).zip(event.artefacts) {
+            if u64::try_from(file.bytes.len()).unwrap_or(u64::MAX) > u64::from(MAX_ARTEFACT) {
+                let what = format!(
+                    "an artefact of {} bytes is longer than {MAX_ARTEFACT}",
+                    file.bytes.len()
+                );
+                return Err(unrecordable(&what));
+            }
+            let mut descriptor = Descriptor::of(&file.bytes);
+            descriptor.path = file.path;
+            descriptor.media_type = file.media_type;
+            descriptor.unredacted_blake3 = file.unredacted_blake3;
+            let bytes = descriptor.encode()?;
+            let salt = salt()?;
+            let commitment = content::commit_artefact(&salt, kind, file.role, &bytes);
+            artefacts.push(Artefact {
+                role: file.role,
+                commitment,
+            });
+            row.artefacts
+                .get_or_insert_default()
+                .insert(place, Salted { salt, bytes });
+            files.push(File {
+                blake3: descriptor.blake3,
+                size: descriptor.size,
+                packed: pack(&file.bytes)?,
+            });
+        }
+        let row = match row.is_empty() {
+            true => None,
+            false => {
+                let packed = pack(&row.encode()?)?;
+                Some(PackedRow { row, packed })
+            }
+        };
+        Ok(Self {
+            actor: event.actor,
+            way,
+            reference: event.reference,
+            claimed: event.claimed,
+            session: event.session,
+            generation: event.generation,
+            causes: List::some(causes)?,
+            body: event.body,
+            kind,
+            content: if content.is_empty() {
+                None
+            } else {
+                Some(content)
+            },
+            artefacts: List::some(artefacts)?,
+            row,
+            files,
+        })
+    }
+
+    /// What the record will be about.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Bytes that the writer will have to move, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        let row = self.row.as_ref().map_or(0, |row| row.packed.len());
+        512 + row + self.files.iter().map(|f| f.packed.len()).sum::<usize>()
+    }
+
+    /// The name under which a retry of this event is found again, if the caller gave a reference.
+    ///
+    /// Scoped by the way in, caller, session and actor: one caller's reference never finds another's record.
+    pub(crate) fn reference_key(&self) -> Option<Hash> {
+        let reference = self.reference.as_ref()?;
+        let mut hasher = blake3::Hasher::new_derive_key("tacho/v1/ref");
+        let auth = self.way.auth.as_ref();
+        let uid = auth
+            .and_then(|a| a.uid)
+            .map_or(String::new(), |uid| uid.to_string());
+        let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
+        let session = self.session.map_or(String::new(), |s| s.to_string());
+        for part in [
+            self.way.via.name(),
+            &uid,
+            &text(auth.and_then(|a| a.token.as_ref())),
+            &text(auth.and_then(|a| a.cell.as_ref())),
+            &self.way.import.map_or(String::new(), |s| s.to_string()),
+            &session,
+            self.actor.id.as_str(),
+            reference.as_str(),
+        ] {
+            // No part holds a line feed: ids are printable ASCII.
+            hasher.update(part.as_bytes());
+            hasher.update(b"\n");
+        }
+        Some(Hash(*hasher.finalize().as_bytes()))
+    }
+
+    /// Whether an earlier record, with its vault row, says the same as this event.
+    pub(crate) fn says_the_same(&self, record: &Record, row: &Row) -> bool {
+        let texts = |row: &Row| -> Vec<(u64, Vec<u8>)> {
+            let slots = row
+                .content
+                .iter()
+                .flatten()
+                .chain(row.artefacts.iter().flatten());
+            slots
+                .map(|(slot, salted)| (*slot, salted.bytes.clone()))
+                .collect()
+        };
+        let empty = Row::empty();
+        let ours = self.row.as_ref().map_or(&empty, |row| &row.row);
+        record.kind == self.kind
+            && record.body == self.body
+            && record.actor == self.actor
+            && record.reference == self.reference
+            && record.claimed == self.claimed
+            && record.generation == self.generation
+            && record.causes == self.causes
+            && texts(row) == texts(ours)
+    }
+
+    /// Gives the event its place.
+    pub(crate) fn place(&self, seq: Seq, prev: Hash, time: Time, mono: u64) -> Record {
+        Record {
+            version: VERSION,
+            seq,
+            prev,
+            time,
+            mono,
+            kind: self.kind,
+            actor: self.actor.clone(),
+            via: self.way.via,
+            import: self.way.import,
+            auth: self.way.auth.clone(),
+            claimed: self.claimed.clone(),
+            reference: self.reference.clone(),
+            session: self.session,
+            generation: self.generation,
+            causes: self.causes.clone(),
+            body: self.body.clone(),
+            content: self.content.clone(),
+            artefacts: self.artefacts.clone(),
+        }
+    }
+}
+
+fn unrecordable(why: &str) -> Error {
+    Error::new(ErrorKind::Unrecordable, why)
+}

@@ -1,0 +1,708 @@
+//! The one writer: takes the queue, commits, signs, answers.
+//!
+//! **A commit**, and why a crash between two steps is safe:
+//!
+//! 1. BEGIN, rows written ([`Step::Begun`], [`Step::Written`]): nothing is durable, nobody was told.
+//! 2. COMMIT, one fsync ([`Step::Committed`]): durable, nobody was told. The next start finds the records behind the last durable
+//!    signature, takes them over, says how many, and seals.
+//! 3. Sign (origin, log id, epoch, boot, time, size, root, head) with the epoch key ([`Step::Signed`]).
+//! 4. Answer ([`Step::Answered`]). The signature itself is kept with the next commit, or soon when nothing comes.
+//!
+//! An error in or after COMMIT poisons the writer: what is on disk is unknown, so nobody is told anything but that.
+//!
+//! **A seal**: the next key is made and durable ([`Step::NextKeyMade`]) → a commit whose last record is the seal that names it
+//! ([`Step::SealCommitted`]) → the keys change places and the old secret is destroyed ([`Step::Promoting`]) → only then the new
+//! key signs that commit ([`Step::SealSigned`]). Whatever step a crash hits, exactly one file holds the key that the log expects.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use tacho_schemas::body::Body;
+use tacho_schemas::body::log::{Key, KeyOp, KeyRole, Seal, SealReason};
+use tacho_schemas::checkpoint::Checkpoint;
+use tacho_schemas::content::{MAX_ROW, Row};
+use tacho_schemas::event::Event;
+use tacho_schemas::note::Note;
+use tacho_schemas::receipt::Commit;
+use tacho_schemas::record::{Actor, ActorType, Record};
+use tacho_schemas::scalar::Blob;
+use tacho_schemas::sign::{self, Purpose};
+use tacho_schemas::tile::Tiles;
+use tacho_schemas::tree::{self, Batch};
+use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time, chain};
+
+use super::state::{self, State};
+use super::{Acknowledged, Message, Options, SignedCommit, Step, backfill::Backfill};
+use crate::checkpoints::Checkpoints;
+use crate::dir::{Lock, LogDir};
+use crate::draft::{Draft, Way};
+use crate::error::{Error, ErrorKind, Result};
+use crate::keys::KeyRing;
+use crate::pack::Unpacker;
+use crate::store::{Store, TileId};
+
+/// At most so many records in one commit.
+const BATCH_RECORDS: usize = 1024;
+
+/// At most about so many bytes in one commit.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// When nothing comes, the last commit's signature is kept after so long.
+const IDLE: Duration = Duration::from_millis(500);
+
+type Answer = SyncSender<Result<Acknowledged>>;
+
+/// One draft and who waits for it.
+pub(super) struct Request {
+    pub(super) draft: Draft,
+    pub(super) answer: Option<Answer>,
+}
+
+impl Request {
+    /// A record of the recorder itself, for which nobody waits.
+    pub(super) fn own(event: Event) -> Result<Self> {
+        Ok(Self {
+            draft: Draft::new(event, Way::recorder())?,
+            answer: None,
+        })
+    }
+
+    fn tell(&mut self, outcome: Result<Acknowledged>) {
+        if let Some(answer) = self.answer.take() {
+            // Who has gone away does not want to know.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// A record that is written, and whose it is: a place among the requests, or none for a seal.
+struct Written {
+    seq: Seq,
+    leaf: Hash,
+    chain: Hash,
+    request: Option<usize>,
+}
+
+/// What the writer owns.
+pub(super) struct Writer {
+    pub(super) dir: LogDir,
+    pub(super) store: Store,
+    pub(super) ring: KeyRing,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) backfill: Backfill,
+    pub(super) state: State,
+    pub(super) options: Options,
+    /// The last commit, signed.
+    pub(super) signed: Option<(Commit, Fixed<64>)>,
+    /// Its statement is not in the database yet.
+    pub(super) unkept: bool,
+    pub(super) epoch_began: Instant,
+    pub(super) checkpointed: Instant,
+    pub(super) checkpointed_size: u64,
+    /// Something failed at or after a commit.
+    pub(super) poisoned: bool,
+    /// Declared last, so that it is let go last.
+    pub(super) _lock: Lock,
+}
+
+impl Writer {
+    /// Serves the queue until told to stop, or until poisoned.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<()> {
+        let mut next = None;
+        loop {
+            let message = match next.take().map_or_else(|| messages.recv_timeout(IDLE), Ok) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.keep_statement()?;
+                    self.keep_cadence()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.stop(),
+            };
+            match message {
+                Message::Append(draft, answer) => {
+                    let mut weight = draft.weight();
+                    let mut requests = vec![Request {
+                        draft: *draft,
+                        answer: Some(answer),
+                    }];
+                    while requests.len() < BATCH_RECORDS && weight < BATCH_BYTES && next.is_none() {
+                        match messages.try_recv() {
+                            Ok(Message::Append(draft, answer)) => {
+                                weight += draft.weight();
+                                requests.push(Request {
+                                    draft: *draft,
+                                    answer: Some(answer),
+                                });
+                            }
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(requests)?;
+                }
+                Message::Seal(reason, answer) => {
+                    let outcome = self.seal(reason);
+                    self.tell(&answer, outcome)?;
+                }
+                Message::RotateLogKey(identity, answer) => {
+                    let outcome = self.rotate_log_key(&identity);
+                    self.tell(&answer, outcome)?;
+                }
+                Message::Stop => return self.stop(),
+            }
+            self.keep_cadence()?;
+        }
+    }
+
+    /// Answers one caller; ends the writer if it is poisoned.
+    fn tell(&self, answer: &Answer, outcome: Result<Acknowledged>) -> Result<()> {
+        let end = match &outcome {
+            Err(error) if self.is_poisoned(error) => Err(copy(error)),
+            _ => Ok(()),
+        };
+        let _ = answer.send(outcome);
+        end
+    }
+
+    fn is_poisoned(&self, error: &Error) -> bool {
+        self.poisoned || self.store.is_poisoned() || error.kind() == ErrorKind::Poisoned
+    }
+
+    /// Marks the writer as poisoned by an error that came after a commit.
+    fn poison(&mut self, error: Error) -> Error {
+        self.poisoned = true;
+        error.with_kind(ErrorKind::Poisoned)
+    }
+
+    /// Commits the requests and answers each. An error is one that ends the writer.
+    pub(super) fn commit(&mut self, mut requests: Vec<Request>) -> Result<()> {
+        // A reference that stands twice in one batch is answered as a retry of the first.
+        let mut seen = HashSet::new();
+        let (mut now, later): (Vec<_>, Vec<_>) = requests
+            .drain(..)
+            .partition(|r| r.draft.reference_key().is_none_or(|key| seen.insert(key)));
+        match self
+            .answer_retries(&mut now)
+            .and_then(|()| self.write(&mut now, None))
+        {
+            Ok(written) => self.answer(&mut now, written)?,
+            Err(error) => {
+                let end = self.is_poisoned(&error);
+                for request in &mut now {
+                    request.tell(Err(copy(&error)));
+                }
+                if end {
+                    return Err(error);
+                }
+            }
+        }
+        if later.is_empty() {
+            Ok(())
+        } else {
+            self.commit(later)
+        }
+    }
+
+    fn answer(
+        &mut self,
+        requests: &mut [Request],
+        (written, batch): (Vec<Written>, Batch),
+    ) -> Result<()> {
+        let shared = Arc::new(self.share(batch, None)?);
+        for Written {
+            seq,
+            leaf,
+            chain,
+            request,
+        } in written
+        {
+            if let Some(request) = request.and_then(|place| requests.get_mut(place)) {
+                request.tell(Ok(Acknowledged {
+                    seq,
+                    leaf,
+                    chain,
+                    shared: Arc::clone(&shared),
+                }));
+            }
+        }
+        step(&mut self.options, Step::Answered);
+        Ok(())
+    }
+
+    fn share(&self, batch: Batch, older_path: Option<Vec<Hash>>) -> Result<SignedCommit> {
+        let (commit, signature) = self
+            .signed
+            .clone()
+            .ok_or_else(|| Error::new(ErrorKind::Poisoned, "nothing was signed yet"))?;
+        Ok(SignedCommit {
+            commit,
+            signature,
+            batch,
+            older_path,
+        })
+    }
+
+    /// Answers and takes out the requests whose reference is known: with the first receipt's record if they say the same, with
+    /// an error if not.
+    fn answer_retries(&mut self, requests: &mut Vec<Request>) -> Result<()> {
+        if requests.iter().all(|r| r.draft.reference_key().is_none()) {
+            return Ok(());
+        }
+        let mut fresh = Vec::with_capacity(requests.len());
+        for mut request in requests.drain(..) {
+            match self.find_retried(&request.draft) {
+                Ok(None) => fresh.push(request),
+                Ok(Some(acknowledged)) => request.tell(Ok(acknowledged)),
+                Err(error) => request.tell(Err(error)),
+            }
+        }
+        *requests = fresh;
+        Ok(())
+    }
+
+    fn find_retried(&self, draft: &Draft) -> Result<Option<Acknowledged>> {
+        let Some(key) = draft.reference_key() else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot()?;
+        let Some(seq) = snapshot.reference(&key)? else {
+            return Ok(None);
+        };
+        let (bytes, record) = state::record(&snapshot, seq)?;
+        let row = match snapshot.vault(seq)? {
+            Some(packed) => Row::decode(&Unpacker::new()?.unpack(&packed, MAX_ROW)?)?,
+            None => Row::empty(),
+        };
+        if !draft.says_the_same(&record, &row) {
+            let what = format!("this `ref` was used for record {seq}, which says something else");
+            return Err(
+                Error::new(ErrorKind::Exists, what).with_hint("use a new `ref` for a new event")
+            );
+        }
+        let size = self.state.size();
+        let path = tree::inclusion_proof(seq, size, |level, index| {
+            state::node(&snapshot, size, level, index)
+        })?;
+        let shared = self.share(Batch::new(self.state.tree.clone()), Some(path))?;
+        let chain = chain::link(&record.prev, &bytes);
+        Ok(Some(Acknowledged {
+            seq: Seq(seq),
+            leaf: tree::leaf_hash(&bytes),
+            chain,
+            shared: Arc::new(shared),
+        }))
+    }
+
+    /// Writes the requests, and behind them a record that is signed in its place, in one transaction; commits and signs.
+    ///
+    /// If the disk is full and only records wait that stop or close things, the reserve is given up for them.
+    fn write(
+        &mut self,
+        requests: &mut [Request],
+        last: Option<Last<'_>>,
+    ) -> Result<(Vec<Written>, Batch)> {
+        if requests.is_empty() && last.is_none() {
+            return Ok((Vec::new(), Batch::new(self.state.tree.clone())));
+        }
+        let must_fit = last.is_some() || requests.iter().all(|r| must_fit(r.draft.kind()));
+        match self.try_write(requests, last.as_ref()) {
+            Err(error)
+                if must_fit && error.kind() == ErrorKind::Full && !self.is_poisoned(&error) =>
+            {
+                self.dir.release_reserve()?;
+                self.try_write(requests, last.as_ref())
+            }
+            other => other,
+        }
+    }
+
+    fn try_write(
+        &mut self,
+        requests: &mut [Request],
+        last: Option<&Last<'_>>,
+    ) -> Result<(Vec<Written>, Batch)> {
+        let time = Time(self.options.clock.wall_ns());
+        let mono = self.options.clock.boottime_ns();
+        let next_key = match last {
+            Some(Last::Seal(_)) => {
+                let key = self.ring.make_next()?;
+                step(&mut self.options, Step::NextKeyMade);
+                Some(Fixed(key.to_bytes()))
+            }
+            _ => None,
+        };
+        let mut open = Transaction {
+            batch: self.store.batch()?,
+            tree: Batch::new(self.state.tree.clone()),
+            tiles: self.state.tiles.clone(),
+            head: self.state.head,
+            boot: self.state.boot,
+            written: Vec::with_capacity(requests.len() + 1),
+        };
+        step(&mut self.options, Step::Begun);
+        if let (true, Some((commit, signature))) = (self.unkept, &self.signed) {
+            open.batch.commit_row(&commit.encode()?, &signature.0)?;
+        }
+        for (place, request) in requests.iter_mut().enumerate() {
+            let record = request.draft.place(open.seq(), open.head, time, mono);
+            let bytes = match record.encode() {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    request.tell(Err(error.into()));
+                    continue;
+                }
+            };
+            open.put(&record, &bytes, Some(place))?;
+            if let Some(row) = &request.draft.row {
+                open.batch.vault(record.seq.0, &row.packed)?;
+            }
+            for file in &request.draft.files {
+                open.batch.artefact(&file.blake3, file.size, &file.packed)?;
+            }
+            if let Some(key) = request.draft.reference_key() {
+                open.batch.reference(&key, record.seq.0)?;
+            }
+        }
+        if let Some(last) = last {
+            let (purpose, key) = last.signer(&self.ring)?;
+            let body = match last {
+                Last::Key(body, _) => body.clone().into(),
+                Last::Seal(reason) => Body::from(Seal {
+                    epoch: self.state.epoch,
+                    first: self.state.epoch_first,
+                    root: open.tree.frontier().root(),
+                    next_key: next_key.unwrap_or(Fixed([0; 32])),
+                    reason: *reason,
+                    signature: None,
+                }),
+            };
+            let draft = Draft::new(Event::new(recorder()?, body), Way::recorder())?;
+            let mut record = draft.place(open.seq(), open.head, time, mono);
+            record
+                .body
+                .set_signature(Some(sign::sign(key, purpose, &record.encode_unsigned()?)));
+            open.put(&record, &record.encode()?, None)?;
+        }
+        if open.written.is_empty() {
+            // Each request was refused: nothing to make durable.
+            drop(open);
+            return Ok((Vec::new(), Batch::new(self.state.tree.clone())));
+        }
+        step(&mut self.options, Step::Written);
+        let Durable {
+            tree,
+            tiles,
+            head,
+            boot,
+            written,
+        } = open.commit()?;
+        step(&mut self.options, Step::Committed);
+        self.unkept = false;
+        self.state.tree = tree.frontier().clone();
+        (self.state.tiles, self.state.head, self.state.boot) = (tiles, head, boot);
+        match self.after_commit(next_key) {
+            Ok(()) => Ok((written, tree)),
+            Err(error) => Err(self.poison(error)),
+        }
+    }
+
+    /// What must not fail once a commit is durable: the change of epoch, if it ended with a seal, and the signature.
+    fn after_commit(&mut self, next_key: Option<Fixed<32>>) -> Result<()> {
+        if let Some(next_key) = next_key {
+            step(&mut self.options, Step::SealCommitted);
+            self.begin_epoch(next_key)?;
+        }
+        self.sign()?;
+        step(&mut self.options, Step::Signed);
+        Ok(())
+    }
+
+    /// After a durable seal: the keys change places, and the next epoch begins.
+    fn begin_epoch(&mut self, key: Fixed<32>) -> Result<()> {
+        let options = &mut self.options;
+        self.ring.promote_next(&mut |promoted| {
+            step(options, Step::Promoting(promoted));
+            Ok(())
+        })?;
+        self.state.epoch = self.state.epoch.saturating_add(1);
+        self.state.epoch_key = key;
+        self.state.epoch_first = Seq(self.state.size());
+        self.epoch_began = Instant::now();
+        Ok(())
+    }
+
+    /// Signs the state of the log as it is durable now.
+    pub(super) fn sign(&mut self) -> Result<()> {
+        let commit = Commit {
+            time: Time(self.options.clock.wall_ns()),
+            origin: self.state.origin.clone(),
+            size: self.state.size(),
+            root: self.state.tree.root(),
+            epoch: self.state.epoch,
+            log_id: self.state.log_id,
+            boot: self.state.boot.unwrap_or_default(),
+            head: self.state.head,
+        };
+        let signature = sign::sign(self.ring.epoch()?, Purpose::Commit, &commit.encode()?);
+        self.signed = Some((commit, signature));
+        self.unkept = true;
+        Ok(())
+    }
+
+    /// Ends the epoch, and makes a checkpoint of what is sealed.
+    pub(super) fn seal(&mut self, reason: SealReason) -> Result<Acknowledged> {
+        let acknowledged = self
+            .write(&mut [], Some(Last::Seal(reason)))
+            .and_then(|w| self.last_of(w))?;
+        step(&mut self.options, Step::SealSigned);
+        self.checkpoint()?;
+        Ok(acknowledged)
+    }
+
+    /// Replaces the log key: the new one is durable → the identity key's word for it is committed → the files change places.
+    fn rotate_log_key(&mut self, identity: &SigningKey) -> Result<Acknowledged> {
+        if identity.verifying_key().to_bytes() != self.state.identity.0 {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "this identity key is not the one that answers for the log",
+            ));
+        }
+        let public = self.ring.make_next_log()?;
+        let body = Key {
+            signature: None,
+            epoch: None,
+            op: KeyOp::Rotate,
+            role: KeyRole::Log,
+            public_key: Blob::new(public.to_bytes().to_vec())?,
+            holder: None,
+            groups: None,
+            assurance: None,
+            consumes: None,
+        };
+        let acknowledged = self
+            .write(&mut [], Some(Last::Key(body, identity)))
+            .and_then(|w| self.last_of(w))?;
+        if let Err(error) = self.ring.promote_log() {
+            return Err(self.poison(error));
+        }
+        self.state.log_key = Fixed(public.to_bytes());
+        self.checkpoint()?;
+        Ok(acknowledged)
+    }
+
+    /// The acknowledgement of the last record of a commit.
+    fn last_of(&self, (written, batch): (Vec<Written>, Batch)) -> Result<Acknowledged> {
+        let shared = Arc::new(self.share(batch, None)?);
+        match written.last() {
+            Some(Written {
+                seq, leaf, chain, ..
+            }) => Ok(Acknowledged {
+                seq: *seq,
+                leaf: *leaf,
+                chain: *chain,
+                shared,
+            }),
+            None => Err(Error::new(
+                ErrorKind::Poisoned,
+                "the record was not written",
+            )),
+        }
+    }
+
+    /// Signs a checkpoint of what is durable and appends it to the file.
+    pub(super) fn checkpoint(&mut self) -> Result<()> {
+        let size = self.state.size();
+        let text =
+            Checkpoint::new(self.state.origin.as_str(), size, self.state.tree.root())?.to_string();
+        let mut note = Note::sign(&text, self.state.origin.as_str(), self.ring.log())?;
+        note.add_signature(&self.state.epoch_name(), self.ring.epoch()?)?;
+        step(&mut self.options, Step::CheckpointSigned);
+        self.checkpointed = Instant::now();
+        match self.checkpoints.append(note) {
+            Ok(()) => self.checkpointed_size = size,
+            // Not fatal: the log goes on without, and the next one is due soon.
+            Err(error) if error.kind() == ErrorKind::Full => return Ok(()),
+            Err(error) => return Err(self.poison(error)),
+        }
+        step(&mut self.options, Step::CheckpointKept);
+        Ok(())
+    }
+
+    /// Seals, makes a checkpoint, moves the WAL, if it is time.
+    fn keep_cadence(&mut self) -> Result<()> {
+        let in_epoch = self.state.size().saturating_sub(self.state.epoch_first.0);
+        let aged = in_epoch > 1 && self.epoch_began.elapsed() >= self.options.epoch_time;
+        let due = if in_epoch >= self.options.epoch_records || aged {
+            self.seal(SealReason::Cadence).map(drop)
+        } else if self.checkpointed_size < self.state.size()
+            && self.checkpointed.elapsed() >= self.options.checkpoint_every
+        {
+            self.checkpoint()
+        } else {
+            Ok(())
+        };
+        match due {
+            Err(error) if self.is_poisoned(&error) => return Err(error),
+            // A full or busy disk: what waits is told when it comes, and this is tried again.
+            _ => {}
+        }
+        self.backfill.keep_small(&mut self.store)
+    }
+
+    /// Keeps the last commit's statement, so that a crash leaves no unsigned tail.
+    fn keep_statement(&mut self) -> Result<()> {
+        if !self.unkept {
+            return Ok(());
+        }
+        match self.try_keep_statement() {
+            Ok(()) => self.unkept = false,
+            Err(error) if self.is_poisoned(&error) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn try_keep_statement(&mut self) -> Result<()> {
+        let Some((commit, signature)) = &self.signed else {
+            return Ok(());
+        };
+        let mut batch = self.store.batch()?;
+        batch.commit_row(&commit.encode()?, &signature.0)?;
+        batch.commit()
+    }
+
+    /// Stops cleanly: seal, checkpoint, the last statement kept, the WAL emptied.
+    fn stop(mut self) -> Result<()> {
+        self.seal(SealReason::Stop)?;
+        self.try_keep_statement()?;
+        self.backfill.end();
+        match self.store.wal_truncate() {
+            // A reader is at work; what is in the WAL is durable all the same.
+            Err(error) if error.kind() == ErrorKind::Busy => {}
+            other => other?,
+        }
+        step(&mut self.options, Step::Stopped);
+        Ok(())
+    }
+}
+
+/// A record that ends a commit and is signed where its number and links are known.
+enum Last<'a> {
+    /// A key record, by the identity key.
+    Key(Key, &'a SigningKey),
+    /// A seal, by the epoch key that it retires.
+    Seal(SealReason),
+}
+
+impl<'a> Last<'a> {
+    fn signer(&self, ring: &'a KeyRing) -> Result<(Purpose, &'a SigningKey)> {
+        match self {
+            Self::Key(_, identity) => Ok((Purpose::Key, identity)),
+            Self::Seal(_) => Ok((Purpose::Seal, ring.epoch()?)),
+        }
+    }
+}
+
+/// The rows of one commit while they are written.
+struct Transaction<'store> {
+    batch: crate::store::Batch<'store>,
+    tree: Batch,
+    tiles: Tiles,
+    head: Hash,
+    boot: Option<Seq>,
+    written: Vec<Written>,
+}
+
+/// What a commit left.
+struct Durable {
+    tree: Batch,
+    tiles: Tiles,
+    head: Hash,
+    boot: Option<Seq>,
+    written: Vec<Written>,
+}
+
+impl Transaction<'_> {
+    fn commit(self) -> Result<Durable> {
+        let Self {
+            batch,
+            tree,
+            tiles,
+            head,
+            boot,
+            written,
+        } = self;
+        batch.commit()?;
+        Ok(Durable {
+            tree,
+            tiles,
+            head,
+            boot,
+            written,
+        })
+    }
+
+    /// The number of the next record.
+    fn seq(&self) -> Seq {
+        Seq(self.tree.frontier().size())
+    }
+
+    /// Writes a record that was placed at [`Self::seq`] behind [`Self::head`](Transaction).
+    fn put(&mut self, record: &Record, bytes: &[u8], request: Option<usize>) -> Result<()> {
+        let leaf = tree::leaf_hash(bytes);
+        self.batch.record(record.seq.0, bytes)?;
+        self.tree.push(leaf)?;
+        for tile in self.tiles.push(leaf)? {
+            self.batch.tile(
+                TileId::new(tile.tile().level(), tile.tile().index())?,
+                &tile.to_bytes(),
+            )?;
+        }
+        self.head = chain::link(&self.head, bytes);
+        if record.kind == Kind::Boot {
+            self.boot = Some(record.seq);
+        }
+        self.written.push(Written {
+            seq: record.seq,
+            leaf,
+            chain: self.head,
+            request,
+        });
+        Ok(())
+    }
+}
+
+/// Calls the tests' hook.
+pub(super) fn step(options: &mut Options, step: Step) {
+    if let Some(hook) = &mut options.testing_only_step {
+        hook(step);
+    }
+}
+
+/// The records that must still fit on a full disk: those that stop and close things.
+fn must_fit(kind: Kind) -> bool {
+    matches!(kind, Kind::Boot | Kind::Gap | Kind::Kill | Kind::Alarm)
+}
+
+/// The recorder as an actor.
+pub(super) fn recorder() -> Result<Actor> {
+    Ok(Actor {
+        actor_type: ActorType::System,
+        id: Id::new("tacho")?,
+        model: None,
+        on_behalf_of: None,
+    })
+}
+
+/// The same error for the next who waited.
+fn copy(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.to_string());
+    match error.hint() {
+        Some(hint) => copy.with_hint(hint),
+        None => copy,
+    }
+}
