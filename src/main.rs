@@ -1,2 +1,45 @@
-//! The `tacho` command.
-fn main() {}
+//! The `tacho` command: parse, run, exit code.
+
+mod cmd;
+mod place;
+mod term;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cmd::Verb;
+use crate::term::{Exit, Term};
+
+/// The flight recorder and off switch for AI agents that change themselves
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    place: place::Place,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; anything else is a wrong use.
+            let code = if error.use_stderr() {
+                Exit::Failure
+            } else {
+                Exit::Done
+            };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let mut term = Term::new();
+    match cmd::run(cli.verb, &cli.place, &mut term) {
+        Ok(exit) => exit.into(),
+        Err(failure) => term.fail(&failure).into(),
+    }
+}

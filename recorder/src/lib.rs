@@ -17,6 +17,7 @@ pub mod keys;
 pub mod log;
 pub mod pack;
 pub mod pins;
+pub mod read;
 pub mod store;
 pub mod wal;
 

@@ -212,7 +212,7 @@ pub(crate) fn node(snapshot: &Snapshot<'_>, size: u64, level: u32, index: u64) -
 }
 
 /// The tile with this place in a tree of this size, as wide as it is there.
-fn tile_of(size: u64, level: u8, index: u64) -> Result<Tile> {
+pub(crate) fn tile_of(size: u64, level: u8, index: u64) -> Result<Tile> {
     let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
     let width = hashes.saturating_sub(index << 8).min(256);
     Ok(Tile::new(

@@ -1,0 +1,215 @@
+//! Reading records to show them: nothing is shown that was not checked against the tree and its commitments.
+//!
+//! This is the light check of a reader: each record against its leaf in the tree, the tree against the newest signed statement,
+//! each text against its commitment. What it does not ask (signatures, seals, the chain from genesis) is [`crate::audit`]'s.
+
+use std::ops::Range;
+
+use tacho_schemas::content::{Field, Held, MAX_ROW, Row};
+use tacho_schemas::receipt::Commit;
+use tacho_schemas::record::Record;
+use tacho_schemas::tile::Tile;
+use tacho_schemas::tree;
+use tacho_schemas::{Hash, Seq};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::state::{self, tile_of};
+use crate::pack::Unpacker;
+use crate::store::{Reader, Snapshot};
+
+/// One moment of a log, for people.
+#[derive(Debug)]
+pub struct View<'reader> {
+    snapshot: Snapshot<'reader>,
+    size: u64,
+    root: Hash,
+}
+
+/// A record as it may be shown.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its number.
+    pub seq: Seq,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What it means, or why this version does not know.
+    pub meaning: std::result::Result<Record, String>,
+    /// Its text and descriptors, those that fit their commitments.
+    pub row: Row,
+    /// What does not fit. Whoever shows the record shows this first.
+    pub doubts: Vec<String>,
+}
+
+impl Shown {
+    /// A field's text, if it is held and fits.
+    pub fn text(&self, field: Field) -> Option<&str> {
+        self.row
+            .text(field)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+}
+
+impl<'reader> View<'reader> {
+    /// Takes a snapshot, and holds the tree against the newest signed statement.
+    pub fn new(reader: &'reader Reader) -> Result<Self> {
+        let snapshot = reader.snapshot()?;
+        let size = snapshot
+            .last_seq()?
+            .map_or(0, |last| last.saturating_add(1));
+        let root_at = |of: u64| {
+            tree::root_of(of, |level, index| {
+                state::node(&snapshot, size, level, index)
+            })
+        };
+        if let Some(row) = snapshot.commit_row()? {
+            let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
+            if commit.size > size || root_at(commit.size)? != commit.root {
+                return Err(differs("what was signed last"));
+            }
+        }
+        let root = root_at(size)?;
+        Ok(Self {
+            snapshot,
+            size,
+            root,
+        })
+    }
+
+    /// How many records there are.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over all of them.
+    pub fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// The snapshot beneath.
+    pub fn snapshot(&self) -> &Snapshot<'reader> {
+        &self.snapshot
+    }
+
+    /// Reads one record.
+    pub fn record(&self, seq: Seq) -> Result<Shown> {
+        let mut found = None;
+        self.records(seq.0..seq.0.saturating_add(1), |shown| {
+            found = Some(shown);
+            Ok::<(), Error>(())
+        })?;
+        found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Missing,
+                format!(
+                    "there is no record {seq}; the log has {} records",
+                    self.size
+                ),
+            )
+        })
+    }
+
+    /// Shows each record of a range to `f`, in order.
+    pub fn records<E: From<Error>>(
+        &self,
+        range: Range<u64>,
+        mut f: impl FnMut(Shown) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut unpacker = Unpacker::new()?;
+        let mut tile: Option<(Tile, Vec<Hash>)> = None;
+        let range = range.start..range.end.min(self.size);
+        let mut next = range.start;
+        self.snapshot.records(range.clone(), |seq, bytes| {
+            if seq != next {
+                return Err(
+                    Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into(),
+                );
+            }
+            next += 1;
+            let leaf = self.leaf(seq, &mut tile)?;
+            let row = match self.snapshot.vault(seq)? {
+                Some(packed) => unpacker.unpack(&packed, MAX_ROW).map_err(|e| e.to_string()),
+                None => Ok(Vec::new()),
+            };
+            f(show(seq, bytes, &leaf, row))
+        })?;
+        if next < range.end {
+            return Err(Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into());
+        }
+        Ok(())
+    }
+
+    /// The leaf that the tree holds for a record.
+    fn leaf(&self, seq: u64, kept: &mut Option<(Tile, Vec<Hash>)>) -> Result<Hash> {
+        let wanted = tile_of(self.size, 0, seq >> 8)?;
+        if kept.as_ref().is_none_or(|(tile, _)| *tile != wanted) {
+            let hashes = state::read_tile(&self.snapshot, wanted)?;
+            self.check_tile(seq, &hashes)?;
+            *kept = Some((wanted, hashes));
+        }
+        let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
+        let hash = kept
+            .as_ref()
+            .and_then(|(_, hashes)| hashes.get(place))
+            .copied();
+        hash.ok_or_else(|| differs("its number of records"))
+    }
+
+    /// Holds a tile against the root.
+    fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
+        let path = tree::inclusion_proof(seq, self.size, |level, index| {
+            state::node(&self.snapshot, self.size, level, index)
+        })?;
+        let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
+        let leaf = hashes
+            .get(place)
+            .ok_or_else(|| differs("its number of records"))?;
+        tree::verify_inclusion(leaf, seq, self.size, &path, &self.root)
+            .map_err(|e| differs(&e.to_string()))
+    }
+}
+
+fn differs(from: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the log's tree differs from {from}"),
+    )
+    .with_hint("run `tacho verify` to see what is still proven")
+}
+
+fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, String>) -> Shown {
+    let mut doubts = Vec::new();
+    if tree::leaf_hash(bytes) != *leaf {
+        doubts.push("its bytes are not those in the tree".to_owned());
+    }
+    let meaning = Record::decode(bytes).map_err(|e| e.to_string());
+    let mut row = match row {
+        Ok(bytes) if bytes.is_empty() => Row::empty(),
+        Ok(bytes) => Row::decode(&bytes).unwrap_or_else(|_| {
+            doubts.push("its vault row cannot be read".to_owned());
+            Row::empty()
+        }),
+        Err(why) => {
+            doubts.push(format!("its vault row cannot be read: {why}"));
+            Row::empty()
+        }
+    };
+    if let Ok(record) = &meaning {
+        let Held { holes, wrong, .. } = row.check(record);
+        for slot in holes {
+            doubts.push(format!("{slot} is gone"));
+        }
+        for slot in wrong {
+            doubts.push(format!("{slot} is not what was committed to"));
+            row.erase(slot);
+        }
+    } else {
+        row = Row::empty();
+    }
+    Shown {
+        seq: Seq(seq),
+        bytes: bytes.to_vec(),
+        meaning,
+        row,
+        doubts,
+    }
+}

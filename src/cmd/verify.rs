@@ -1,0 +1,371 @@
+//! `tacho verify`: is the log what it was when it was written?
+
+use std::path::{Path, PathBuf};
+
+use tacho_recorder::Reader;
+use tacho_recorder::audit::{Question, audit};
+use tacho_recorder::keys;
+use tacho_recorder::read::View;
+use tacho_schemas::body::Body;
+use tacho_schemas::note::Note;
+use tacho_schemas::receipt::Receipt;
+use tacho_schemas::sign::Fingerprint;
+use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Mark, Report};
+use tacho_schemas::{Fixed, Seq};
+
+use crate::place::{self, Place};
+use crate::term::{Exit, Failure, Term, Tone, safe};
+
+/// Check that the log is what it was when it was written
+///
+/// Answers apart: integrity (is each record as it was written?), authenticity (whose log is it?), completeness (is the end the
+/// end?), time, meaning and content. The exit code is 0 only if everything that was asked has a good answer: 1 if not, and also
+/// for a log whose identity key nobody vouches for. It says nothing about what it did not check.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tacho verify\n  tacho verify --against receipt.json --trust SHA256:…\n  tacho verify --integrity-only --json"
+)]
+pub(crate) struct Args {
+    /// A mark from outside the log: a receipt or a checkpoint in a file
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
+
+    /// The identity key to trust: its fingerprint, its 64 hex digits, or the key file
+    #[arg(long, value_name = "KEY")]
+    trust: Option<String>,
+
+    /// Raise the question
+    #[arg(long, value_enum)]
+    require: Vec<Require>,
+
+    /// Ask only whether the records are as they were written, not by whom
+    #[arg(long)]
+    integrity_only: bool,
+
+    /// Leave out the vault and the artefacts
+    #[arg(long)]
+    skip_vault: bool,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What else must hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Require {
+    /// A mark from outside covers every record
+    Complete,
+    /// The last record is a seal
+    Sealed,
+    /// Every record was seen by the witnesses that the log asks for
+    Witnessed,
+}
+
+pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    let dir = place.open_to_read()?;
+    let mut marks = Vec::new();
+    for path in &args.against {
+        marks.extend(read_marks(path)?);
+    }
+    let trust = match &args.trust {
+        Some(key) => Some((read_trust(key)?, Anchor::Named)),
+        None => pinned(&Reader::open(&dir).ok()).map(|key| (key, Anchor::Pinned)),
+    };
+    let question = Question {
+        skip_vault: args.skip_vault,
+        trust,
+        marks,
+        threads: 0,
+    };
+    let mut progress = term.progress("verifying");
+    let report = audit(&dir, &question, |done, all| progress.show(done, all))?;
+    drop(progress);
+
+    let unmet: Vec<String> = args
+        .require
+        .iter()
+        .filter_map(|require| unmet(*require, &report))
+        .collect();
+    let good = (if args.integrity_only {
+        report.has_integrity()
+    } else {
+        report.is_good()
+    }) && unmet.is_empty();
+    if args.json {
+        let mut value = serde_json::to_value(&report).map_err(|e| Failure::new(e.to_string()))?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("good".to_owned(), good.into());
+            object.insert("unmet".to_owned(), unmet.into());
+        }
+        term.line(value.to_string())?;
+    } else {
+        print(term, &report, &unmet, args.integrity_only, good)?;
+    }
+    Ok(if good { Exit::Done } else { Exit::Negative })
+}
+
+fn unmet(require: Require, report: &Report) -> Option<String> {
+    let complete = match report.completeness {
+        Completeness::CompleteUpTo { size } => size,
+        Completeness::OpenTail => 0,
+    };
+    match require {
+        Require::Complete if complete < report.size => Some(format!(
+            "complete: marks from outside cover {complete} of {} records",
+            report.size
+        )),
+        Require::Sealed if !report.sealed => {
+            Some("sealed: the last record is not a seal".to_owned())
+        }
+        Require::Witnessed => Some("witnessed: this version cannot check witnesses yet".to_owned()),
+        _ => None,
+    }
+}
+
+/// The key that this user pinned for the log's name.
+fn pinned(reader: &Option<Reader>) -> Option<Fingerprint> {
+    let view = View::new(reader.as_ref()?).ok()?;
+    let Body::Genesis(genesis) = view.record(Seq(0)).ok()?.meaning.ok()?.body else {
+        return None;
+    };
+    let key = place::known_logs().ok()?.lookup(&genesis.origin).ok()??;
+    Some(keys::fingerprint(&key))
+}
+
+fn read_trust(text: &str) -> Result<Fingerprint, Failure> {
+    if let Ok(fingerprint) = text.parse() {
+        return Ok(fingerprint);
+    }
+    let mut raw = [0; 32];
+    if hex_into(text, &mut raw) {
+        return Ok(Fingerprint::of(&Fixed(raw)));
+    }
+    match keys::read(Path::new(text)) {
+        Ok(key) => Ok(keys::fingerprint(&key.verifying_key())),
+        Err(error) => Err(Failure::new(format!("`{text}` is no identity key: {error}"))
+            .hint("give the fingerprint that `tacho init` printed (SHA256:…), 64 hex digits, or the key file")),
+    }
+}
+
+fn hex_into(text: &str, bytes: &mut [u8; 32]) -> bool {
+    tacho_schemas::Hash::from_hex(text)
+        .map(|hash| *bytes = hash.0)
+        .is_ok()
+}
+
+/// Reads a checkpoint, a receipt as CBOR, or receipts as JSON lines.
+fn read_marks(path: &Path) -> Result<Vec<Mark>, Failure> {
+    let name = path.display();
+    let bytes =
+        std::fs::read(path).map_err(|e| Failure::new(format!("cannot read `{name}`: {e}")))?;
+    if let Ok(note) = Note::parse(&bytes) {
+        return Ok(vec![Mark::Checkpoint(note)]);
+    }
+    if let Ok(receipt) = Receipt::decode(&bytes) {
+        return Ok(vec![Mark::Receipt(Box::new(receipt))]);
+    }
+    let no_mark = |why: String| {
+        Failure::new(format!(
+            "`{name}` is neither a checkpoint nor a receipt: {why}"
+        ))
+        .hint("`tacho record` prints receipts, and the log's `checkpoints` file holds checkpoints")
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| no_mark(e.to_string()))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let receipts = lines.map(|line| {
+        let receipt: Receipt = serde_json::from_str(line).map_err(|e| no_mark(e.to_string()))?;
+        Ok(Mark::Receipt(Box::new(receipt)))
+    });
+    let receipts = receipts.collect::<Result<Vec<_>, Failure>>()?;
+    if receipts.is_empty() {
+        Err(no_mark("it is empty".to_owned()))
+    } else {
+        Ok(receipts)
+    }
+}
+
+fn print(
+    term: &mut Term,
+    report: &Report,
+    unmet: &[String],
+    narrow: bool,
+    good: bool,
+) -> Result<(), Failure> {
+    let origin = report
+        .origin
+        .as_ref()
+        .map_or("no log".to_owned(), ToString::to_string);
+    term.line(format!(
+        "{}  {} records",
+        term.paint(Tone::Strong, &origin),
+        report.size
+    ))?;
+    let integrity = &report.integrity;
+    let mut rows: Vec<(&str, Tone, String)> = Vec::new();
+    rows.push(match integrity.count {
+        0 => (
+            "integrity",
+            Tone::Good,
+            format!(
+                "each record is as it was written: {} seals, {} checkpoints, {} tiles agree",
+                integrity.seals, integrity.checkpoints, integrity.tiles
+            ),
+        ),
+        count => ("integrity", Tone::Bad, broken(report, count)),
+    });
+    rows.push(match &report.authenticity {
+        Authenticity::Anchored {
+            identity,
+            by: Anchor::Named,
+        } => (
+            "authenticity",
+            Tone::Good,
+            format!("signed under {identity}, the key you named"),
+        ),
+        Authenticity::Anchored {
+            identity,
+            by: Anchor::Pinned,
+        } => (
+            "authenticity",
+            Tone::Good,
+            format!("signed under {identity}, the key pinned for this log"),
+        ),
+        Authenticity::SelfConsistent { identity } => (
+            "authenticity",
+            Tone::Warn,
+            format!("self-consistent, not anchored: nobody vouches for {identity}"),
+        ),
+        Authenticity::Failed => ("authenticity", Tone::Bad, "not shown: see below".to_owned()),
+    });
+    rows.push(match report.completeness {
+        Completeness::CompleteUpTo { size } if size == report.size => (
+            "completeness",
+            Tone::Good,
+            format!("complete up to {size}, by a mark from outside: that is all of it"),
+        ),
+        Completeness::CompleteUpTo { size } => (
+            "completeness",
+            Tone::Good,
+            format!("complete up to {size}, by a mark from outside; then open tail"),
+        ),
+        Completeness::OpenTail => (
+            "completeness",
+            Tone::Warn,
+            "open tail: nothing from outside says where the log ends (`--against`)".to_owned(),
+        ),
+    });
+    let clocks = &report.clocks;
+    rows.push(match (clocks.first, clocks.last, clocks.jumps) {
+        (Some(first), Some(last), 0) => (
+            "time",
+            Tone::Good,
+            format!("{first:.19} to {last:.19}, the clocks agree"),
+        ),
+        (Some(_), Some(_), jumps) => {
+            let at = clocks.first_jump.unwrap_or_default();
+            (
+                "time",
+                Tone::Warn,
+                format!("the clocks disagree {jumps} times, first at {at}"),
+            )
+        }
+        _ => ("time", Tone::Warn, "no record says".to_owned()),
+    });
+    let meaning = &report.meaning;
+    rows.push(match (meaning.not_checked, meaning.first) {
+        (0, _) => (
+            "meaning",
+            Tone::Good,
+            "every record is understood".to_owned(),
+        ),
+        (count, first) => (
+            "meaning",
+            Tone::Bad,
+            format!(
+                "not checked ({count}), first {}: {}",
+                first.unwrap_or_default(),
+                safe(meaning.why.as_deref().unwrap_or(""))
+            ),
+        ),
+    });
+    let content = &report.content;
+    rows.push(match (content.checked, content.missing) {
+        (false, _) => ("content", Tone::Warn, "not looked at".to_owned()),
+        (true, 0) => (
+            "content",
+            Tone::Good,
+            format!(
+                "{} texts and files are what was committed to",
+                content.opened
+            ),
+        ),
+        (true, missing) => (
+            "content",
+            Tone::Bad,
+            format!("{missing} texts or files are gone, and nothing excuses it"),
+        ),
+    });
+    for (name, tone, text) in rows {
+        term.line(format!("  {name:<13} {}", term.paint(tone, &text)))?;
+    }
+    if report.unsigned > 0 {
+        term.line(format!(
+            "  {:<13} {} records lie behind the last durable signature",
+            "", report.unsigned
+        ))?;
+    }
+    if report.broken_epochs > 0 {
+        term.line(format!(
+            "  {:<13} {} epochs were ended without their key",
+            "", report.broken_epochs
+        ))?;
+    }
+    for violation in &integrity.violations {
+        let mark = term.paint(Tone::Bad, "✗");
+        term.line(format!(
+            "  {mark} {:<11} {}",
+            violation.breach.name(),
+            safe(&violation.what)
+        ))?;
+    }
+    let rest = integrity
+        .count
+        .saturating_sub(u64::try_from(integrity.violations.len()).unwrap_or(0));
+    if rest > 0 {
+        term.line(format!("  … and {rest} more"))?;
+    }
+    for what in unmet {
+        term.line(format!(
+            "  {} {}",
+            term.paint(Tone::Bad, "✗ required"),
+            safe(what)
+        ))?;
+    }
+    let verdict = match (good, narrow) {
+        (true, false) => term.paint(Tone::Good, "verified"),
+        (true, true) => term.paint(
+            Tone::Good,
+            "the records are as they were written; by whom was not asked",
+        ),
+        (false, _) if integrity.count > 0 => term.paint(Tone::Bad, "NOT VERIFIED"),
+        (false, _) => term.paint(
+            Tone::Warn,
+            "not verified: not everything that was asked has a good answer",
+        ),
+    };
+    term.line(verdict)
+}
+
+fn broken(report: &Report, count: u64) -> String {
+    let integrity = &report.integrity;
+    let first = match integrity.first_bad {
+        Some(seq) => format!("first bad record {seq}"),
+        None => "no single record can be named".to_owned(),
+    };
+    let proven = match integrity.proven {
+        0 => "nothing is proven".to_owned(),
+        size => format!("records before {size} are still proven"),
+    };
+    format!("{count} violations; {first}; {proven}")
+}

@@ -1,0 +1,93 @@
+//! Where things lie: the log, the identity key, the pins.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tacho_recorder::log::Options;
+use tacho_recorder::pins::KnownLogs;
+use tacho_recorder::{LogDir, SystemClock};
+
+use crate::term::Failure;
+
+/// The options that every verb has.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The log's directory [default: $XDG_STATE_HOME/tachograph/default]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "TACHO_LOG",
+        hide_env_values = true
+    )]
+    log: Option<PathBuf>,
+}
+
+impl Place {
+    /// The log's directory.
+    pub(crate) fn log(&self) -> Result<PathBuf, Failure> {
+        match &self.log {
+            Some(path) => Ok(path.clone()),
+            None => Ok(base("XDG_STATE_HOME", ".local/state")?.join("default")),
+        }
+    }
+
+    /// The log's directory, to read it.
+    pub(crate) fn open_to_read(&self) -> Result<LogDir, Failure> {
+        Ok(LogDir::open_to_read(&self.log()?)?)
+    }
+}
+
+/// Where the identity key lies unless told otherwise.
+pub(crate) fn identity() -> Result<PathBuf, Failure> {
+    Ok(base("XDG_CONFIG_HOME", ".config")?.join("identity.pem"))
+}
+
+/// Which identity key answers for which log, as this user has seen.
+pub(crate) fn known_logs() -> Result<KnownLogs, Failure> {
+    Ok(KnownLogs::at(
+        &base("XDG_CONFIG_HOME", ".config")?.join("known_logs"),
+    ))
+}
+
+/// Our folder in one of the user's base directories (XDG Base Directory Specification).
+fn base(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)));
+    let base = base.ok_or_else(|| {
+        Failure::new(format!("neither {variable} nor HOME names a directory"))
+            .hint("name the log with `--log DIR`")
+    })?;
+    Ok(base.join("tachograph"))
+}
+
+/// How this program writes a log.
+pub(crate) fn options() -> Result<Options, Failure> {
+    let clock = SystemClock::new()?;
+    Ok(Options::new(
+        Arc::new(clock),
+        concat!("tacho/", env!("CARGO_PKG_VERSION")),
+    ))
+}
+
+/// Makes a directory and those above it, closed to others; one that exists is left as it is.
+pub(crate) fn make_private(path: &std::path::Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|e| Failure::new(format!("cannot make `{}`: {e}", path.display())))
+}
+
+/// Fills with random bytes.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes)
+        .map_err(|e| Failure::new(format!("the system gives no random numbers: {e}")))
+}
