@@ -3,12 +3,15 @@
 //! This is the light check of a reader: each record against its leaf in the tree, the tree against the newest signed statement,
 //! each text against its commitment. What it does not ask (signatures, seals, the chain from genesis) is [`crate::audit`]'s.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use tacho_schemas::content::{Field, Held, MAX_ROW, Row};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
-use tacho_schemas::tile::Tile;
+use tacho_schemas::tile::{self, Tile};
 use tacho_schemas::tree;
 use tacho_schemas::{Hash, Seq};
 
@@ -23,7 +26,19 @@ pub struct View<'reader> {
     snapshot: Snapshot<'reader>,
     size: u64,
     root: Hash,
+    tiles: RefCell<HashMap<Tile, Known>>,
 }
+
+/// A tile that was read, so that records near each other, and the nodes above them, do not read it again.
+#[derive(Clone, Debug)]
+struct Known {
+    hashes: Rc<[Hash]>,
+    /// Held against the root.
+    checked: bool,
+}
+
+/// How many tiles are kept.
+const TILES: usize = 256;
 
 /// A record as it may be shown.
 #[derive(Debug)]
@@ -38,6 +53,8 @@ pub struct Shown {
     pub row: Row,
     /// What does not fit. Whoever shows the record shows this first.
     pub doubts: Vec<String>,
+    /// Whether its bytes are those in the tree. If not, nothing that it says is known to be true.
+    pub in_tree: bool,
 }
 
 impl Shown {
@@ -56,23 +73,20 @@ impl<'reader> View<'reader> {
         let size = snapshot
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
-        let root_at = |of: u64| {
-            tree::root_of(of, |level, index| {
-                state::node(&snapshot, size, level, index)
-            })
+        let mut view = Self {
+            snapshot,
+            size,
+            root: Hash::ZERO,
+            tiles: RefCell::default(),
         };
-        if let Some(row) = snapshot.commit_row()? {
+        if let Some(row) = view.snapshot.commit_row()? {
             let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
-            if commit.size > size || root_at(commit.size)? != commit.root {
+            if commit.size > size || view.compute_root(commit.size)? != commit.root {
                 return Err(differs("what was signed last"));
             }
         }
-        let root = root_at(size)?;
-        Ok(Self {
-            snapshot,
-            size,
-            root,
-        })
+        view.root = view.compute_root(size)?;
+        Ok(view)
     }
 
     /// How many records there are.
@@ -83,6 +97,18 @@ impl<'reader> View<'reader> {
     /// The root over all of them.
     pub fn root(&self) -> Hash {
         self.root
+    }
+
+    /// The root over the first so many records.
+    pub fn root_at(&self, size: u64) -> Result<Hash> {
+        if size == self.size {
+            return Ok(self.root);
+        }
+        self.compute_root(size)
+    }
+
+    fn compute_root(&self, size: u64) -> Result<Hash> {
+        tree::root_of(size, |level, index| self.node(level, index))
     }
 
     /// The snapshot beneath.
@@ -115,7 +141,6 @@ impl<'reader> View<'reader> {
         mut f: impl FnMut(Shown) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut unpacker = Unpacker::new()?;
-        let mut tile: Option<(Tile, Vec<Hash>)> = None;
         let range = range.start..range.end.min(self.size);
         let mut next = range.start;
         self.snapshot.records(range.clone(), |seq, bytes| {
@@ -125,7 +150,7 @@ impl<'reader> View<'reader> {
                 );
             }
             next += 1;
-            let leaf = self.leaf(seq, &mut tile)?;
+            let leaf = self.leaf(seq)?;
             let row = match self.snapshot.vault(seq)? {
                 Some(packed) => unpacker.unpack(&packed, MAX_ROW).map_err(|e| e.to_string()),
                 None => Ok(Vec::new()),
@@ -139,26 +164,47 @@ impl<'reader> View<'reader> {
     }
 
     /// The leaf that the tree holds for a record.
-    fn leaf(&self, seq: u64, kept: &mut Option<(Tile, Vec<Hash>)>) -> Result<Hash> {
-        let wanted = tile_of(self.size, 0, seq >> 8)?;
-        if kept.as_ref().is_none_or(|(tile, _)| *tile != wanted) {
-            let hashes = state::read_tile(&self.snapshot, wanted)?;
-            self.check_tile(seq, &hashes)?;
-            *kept = Some((wanted, hashes));
+    fn leaf(&self, seq: u64) -> Result<Hash> {
+        let tile = tile_of(self.size, 0, seq >> 8)?;
+        let known = self.tile(tile)?;
+        if !known.checked {
+            self.check_tile(seq, &known.hashes)?;
+            if let Some(known) = self.tiles.borrow_mut().get_mut(&tile) {
+                known.checked = true;
+            }
         }
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
-        let hash = kept
-            .as_ref()
-            .and_then(|(_, hashes)| hashes.get(place))
-            .copied();
+        let hash = known.hashes.get(place).copied();
         hash.ok_or_else(|| differs("its number of records"))
+    }
+
+    /// Reads a tile, or finds it among those that were read.
+    fn tile(&self, tile: Tile) -> Result<Known> {
+        if let Some(known) = self.tiles.borrow().get(&tile) {
+            return Ok(known.clone());
+        }
+        let known = Known {
+            hashes: state::read_tile(&self.snapshot, tile)?.into(),
+            checked: false,
+        };
+        let mut tiles = self.tiles.borrow_mut();
+        if tiles.len() >= TILES {
+            tiles.clear();
+        }
+        tiles.insert(tile, known.clone());
+        Ok(known)
+    }
+
+    fn node(&self, level: u32, index: u64) -> Result<Hash> {
+        tile::node(level, index, |level, index| {
+            let tile = tile_of(self.size, level, index)?;
+            self.tile(tile).map(|known| known.hashes)
+        })
     }
 
     /// Holds a tile against the root.
     fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
-        let path = tree::inclusion_proof(seq, self.size, |level, index| {
-            state::node(&self.snapshot, self.size, level, index)
-        })?;
+        let path = tree::inclusion_proof(seq, self.size, |level, index| self.node(level, index))?;
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
         let leaf = hashes
             .get(place)
@@ -178,7 +224,8 @@ fn differs(from: &str) -> Error {
 
 fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, String>) -> Shown {
     let mut doubts = Vec::new();
-    if tree::leaf_hash(bytes) != *leaf {
+    let in_tree = tree::leaf_hash(bytes) == *leaf;
+    if !in_tree {
         doubts.push("its bytes are not those in the tree".to_owned());
     }
     let meaning = Record::decode(bytes).map_err(|e| e.to_string());
@@ -211,5 +258,6 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
         meaning,
         row,
         doubts,
+        in_tree,
     }
 }
