@@ -1,5 +1,6 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod import;
 mod init;
 mod list;
 mod record;
@@ -17,6 +18,8 @@ pub(crate) enum Verb {
     Init(init::Args),
     /// Append events from standard input, one JSON object a line
     Record(record::Args),
+    /// Turn transcripts and lineages of other tools into records
+    Import(import::Args),
     /// Show records
     List(list::Args),
     /// Check that the log is what it was when it was written
@@ -28,6 +31,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
+        Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
     }

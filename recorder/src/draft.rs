@@ -77,6 +77,8 @@ pub struct Draft {
     causes: Option<List<Seq, MAX_CAUSES>>,
     body: Body,
     kind: Kind,
+    /// The only number that it may get.
+    pub(crate) expected: Option<Seq>,
     content: Option<BTreeMap<Field, Hash>>,
     artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
     /// The vault row, as it is and packed.
@@ -197,6 +199,7 @@ impl Draft {
             causes: List::some(causes)?,
             body: event.body,
             kind,
+            expected: None,
             content: if content.is_empty() {
                 None
             } else {
@@ -206,6 +209,15 @@ impl Draft {
             row,
             files,
         })
+    }
+
+    /// Says which number the record will have: other drafts under way already name it. Refuses what could not be recorded, so that
+    /// no number is left out; the writer refuses the draft if another record came between.
+    pub fn expecting(mut self, seq: Seq) -> Result<Self> {
+        self.place(seq, Hash::ZERO, Time(i64::MAX), u64::MAX)
+            .encode()?;
+        self.expected = Some(seq);
+        Ok(self)
     }
 
     /// What the record will be about.

@@ -13,6 +13,7 @@ pub mod dir;
 pub mod draft;
 pub mod error;
 pub mod files;
+pub mod import;
 pub mod keys;
 pub mod log;
 pub mod pack;

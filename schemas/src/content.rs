@@ -142,7 +142,7 @@ impl Kind {
         };
         const MUTATION: &[Field] = &{
             let [a, b, c, d, e, f] = RATIONALE;
-            [a, b, c, d, e, f, F::Path, F::Reason, F::SourceId]
+            [a, b, c, d, e, f, F::Path, F::Name, F::Reason, F::SourceId]
         };
         match self {
             Self::Boot | Self::Seal => &[F::Detail],
@@ -169,7 +169,7 @@ impl Kind {
             Self::Evaluation => &[F::Name, F::Conditions, F::Digest, F::Error, F::SourceId],
             Self::Note => &[F::Text],
             Self::Drill | Self::Gap | Self::Alarm => &[F::Detail],
-            Self::Import => &[F::Path, F::Name, F::Detail],
+            Self::Import => &[F::Path, F::Name, F::Digest, F::Detail],
         }
     }
 }

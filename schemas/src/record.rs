@@ -73,6 +73,15 @@ cbor_enum! {
 }
 
 impl Kind {
+    /// Reads the kind of a record without decoding the rest.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        let entries = canon::entries(bytes).ok()?;
+        let (_, range) = entries.into_iter().find(|(key, _)| *key == 5)?;
+        canon::read(bytes.get(range)?)
+            .ok()
+            .and_then(Self::from_number)
+    }
+
     /// Says whether a caller may write this kind; the others are the recorder's own.
     pub fn is_for_callers(self) -> bool {
         matches!(
