@@ -53,8 +53,11 @@ pub(super) fn changed(
         });
     };
     if kept {
-        before.map(|text| add(Role::Before, text));
-        after.map(|text| add(Role::After, text));
+        for (role, text) in [(Role::Before, before), (Role::After, after)] {
+            if let Some(text) = text {
+                add(role, text);
+            }
+        }
     }
     if !text.is_empty() {
         add(Role::Diff, &text);
