@@ -5,6 +5,7 @@ mod init;
 mod list;
 mod record;
 mod verify;
+mod why;
 
 use clap::Subcommand;
 
@@ -22,6 +23,8 @@ pub(crate) enum Verb {
     Import(import::Args),
     /// Show records
     List(list::Args),
+    /// Explain a record: what, why, by whose leave, with what effect, and how we know
+    Why(why::Args),
     /// Check that the log is what it was when it was written
     Verify(verify::Args),
 }
@@ -33,6 +36,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
+        Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
     }
 }

@@ -21,6 +21,7 @@ pub mod pins;
 pub mod read;
 pub mod store;
 pub mod wal;
+pub mod why;
 
 pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;
