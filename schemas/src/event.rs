@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::body::Body;
 use crate::canon;
-use crate::content::{Alternative, Field, MAX_ROW, Provenance};
+use crate::content::{Alternatives, Field, MAX_ROW, Provenance};
 use crate::error::{Error, Result};
 use crate::record::{Actor, Claimed, Kind, MAX_ARTEFACTS, MAX_CAUSES, Role};
 use crate::scalar::{Id, Seq};
@@ -84,9 +84,20 @@ impl Event {
     /// Reads one event of `event.schema.json`.
     pub fn from_json(text: &str) -> Result<Self> {
         let json: Json<'_> = serde_json::from_str(text).map_err(|e| meaning(&e))?;
+        if !json.kind.is_for_callers() {
+            let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
+            let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
+            return Err(Error::Meaning(format!(
+                "a {} is for the recorder alone to write; a caller may write {}",
+                json.kind,
+                names.join(", ")
+            )));
+        }
         let mut body = serde_json::Deserializer::from_str(json.body.get());
         let body = Body::deserialize_as(json.kind, &mut body)
             .map_err(|e| Error::Meaning(format!("in `body`: {}", without_place(&e))))?;
+        body.check().map_err(|e| in_body(&e))?;
+        canon::encode(&body, canon::MAX_RECORD).map_err(|e| in_body(&e))?;
         let content = json.content.0.into_iter().map(|(field, value)| {
             let bytes = read_content(field, value.get())?;
             Ok((field, bytes))
@@ -123,6 +134,18 @@ impl Event {
             artefacts,
         })
     }
+}
+
+/// Names the body as the place; an empty map is said in words, for it has no spelling in a record.
+fn in_body(error: &Error) -> Error {
+    Error::Meaning(match error {
+        Error::Canon {
+            rule: canon::Rule::Empty,
+            ..
+        } => "in `body`: an object without fields".to_owned(),
+        Error::Meaning(why) => format!("in `body`: {why}"),
+        other => format!("in `body`: {other}"),
+    })
 }
 
 fn meaning(error: &serde_json::Error) -> Error {
@@ -196,8 +219,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
     };
     match field {
         Field::Alternatives => {
-            let list: crate::scalar::List<Alternative, 32> =
-                serde_json::from_str(json).map_err(place)?;
+            let list: Alternatives = serde_json::from_str(json).map_err(place)?;
             canon::encode(&list, MAX_ROW)
         }
         Field::Provenance => canon::encode(

@@ -60,7 +60,7 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// Reads an enumeration's value, as a number or as a name, into the number.
+/// Reads an enumeration's value, a number in CBOR and a name in JSON, into the number.
 pub(crate) struct Choice {
     pub(crate) what: &'static str,
     pub(crate) values: &'static [(u64, &'static str)],
@@ -70,7 +70,12 @@ impl<'de> DeserializeSeed<'de> for Choice {
     type Value = u64;
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<u64, D::Error> {
-        d.deserialize_any(self)
+        // Each format has one spelling: a name in CBOR would be a second one for the same meaning.
+        if d.is_human_readable() {
+            d.deserialize_str(self)
+        } else {
+            d.deserialize_u64(self)
+        }
     }
 }
 
