@@ -250,7 +250,8 @@ impl<'a> Walker<'a> {
                 self.take(start, argument)?;
             }
             TEXT => {
-                std::str::from_utf8(self.take(start, argument)?).or_else(|_| offence(Rule::Utf8).map(|()| ""))?;
+                std::str::from_utf8(self.take(start, argument)?)
+                    .or_else(|_| offence(Rule::Utf8).map(|()| ""))?;
             }
             ARRAY | MAP if argument == 0 => return offence(Rule::Empty),
             ARRAY | MAP if depth >= MAX_DEPTH => return offence(Rule::Depth),

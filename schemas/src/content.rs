@@ -261,10 +261,7 @@ impl<'de> serde::de::Visitor<'de> for SaltedReader {
         f.write_str("a salt and bytes")
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(
-        self,
-        mut seq: A,
-    ) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         use serde::de::Error as _;
         let (Some(salt), Some(RawBuf(bytes)), None) = (
             seq.next_element()?,

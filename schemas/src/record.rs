@@ -213,7 +213,7 @@ cbor_map! {
     ///
     /// ```text
     /// {0: 1, 1: 2, 2: h'5feb…', 3: 1795500000000000000, 4: 81200000000, 5: 6, 6: {24: 1, 25: "claude-code"}, 7: 2,
-    ///  9: {28: 1000}, 15: {91: 2}, 16: {200: h'9c1d…'}}
+    ///  9: {28: 1000}, 15: {104: 2}, 16: {200: h'9c1d…'}}
     /// ```
     pub struct Record {
         /// The version of the format. Keys 0, 1 and 2 mean the same in every version.

@@ -333,10 +333,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> serde::de::Visitor<'de> for Lis
         f.write_str("a list")
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(
-        self,
-        mut seq: A,
-    ) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let count = || A::Error::custom(format_args!("a list must have 1 to {MAX} entries"));
         let mut values = Vec::new();
         while let Some(value) = seq.next_element()? {
