@@ -88,7 +88,7 @@ impl Event {
             let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
             let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
             return Err(Error::Meaning(format!(
-                "a {} is for the recorder alone to write; a caller may write {}",
+                "`{}` is for the recorder alone to write; a caller may write {}",
                 json.kind,
                 names.join(", ")
             )));
@@ -114,6 +114,15 @@ impl Event {
         }
         let artefacts = json.artefacts.into_iter().map(JsonArtefact::read);
         let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
+        if json
+            .claimed
+            .as_ref()
+            .is_some_and(|c| c.start.is_none() && c.end.is_none())
+        {
+            return Err(Error::Meaning(
+                "in `claimed`: an object without fields".to_owned(),
+            ));
+        }
         if artefacts.len() > MAX_ARTEFACTS {
             return Err(Error::Meaning(format!(
                 "more than {MAX_ARTEFACTS} artefacts"
@@ -165,7 +174,7 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Json<'a> {
     kind: Kind,
     actor: Actor,
@@ -233,7 +242,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct JsonArtefact {
     role: Role,
     path: Option<String>,

@@ -83,7 +83,7 @@ impl Visitor<'_> for Choice {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {}", self.what)
+        write!(f, "a word for {}", Words(self.what))
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
@@ -96,11 +96,26 @@ impl Visitor<'_> for Choice {
             let names: Vec<_> = self.values.iter().map(|(_, n)| format!("`{n}`")).collect();
             E::custom(format_args!(
                 "unknown {} `{}`; known: {}",
-                self.what,
+                Words(self.what),
                 name.escape_debug(),
                 names.join(", ")
             ))
         })
+    }
+}
+
+/// A type's name as words: `ActorType` is `actor type`.
+pub(crate) struct Words(pub(crate) &'static str);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, c) in self.0.char_indices() {
+            if place > 0 && c.is_ascii_uppercase() {
+                f.write_str(" ")?;
+            }
+            write!(f, "{}", c.to_ascii_lowercase())?;
+        }
+        Ok(())
     }
 }
 
@@ -236,7 +251,7 @@ macro_rules! cbor_enum {
                 let choice = $crate::map::Choice { what: stringify!($name), values: &[$(($number, $label)),+] };
                 let number = choice.deserialize(d)?;
                 Self::from_number(number)
-                    .ok_or_else(|| D::Error::custom(format_args!("unknown {} {number}", stringify!($name))))
+                    .ok_or_else(|| D::Error::custom(format_args!("unknown {} {number}", $crate::map::Words(stringify!($name)))))
             }
         }
     };
