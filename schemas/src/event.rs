@@ -108,7 +108,7 @@ impl Event {
             let names: Vec<_> = allowed.iter().map(|f| format!("`{f}`")).collect();
             let kind = json.kind;
             return Err(Error::Meaning(format!(
-                "a {kind} has no content `{field}`; it may have {}",
+                "`{kind}` has no content `{field}`; it may have {}",
                 names.join(", ")
             )));
         }

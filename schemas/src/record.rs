@@ -338,7 +338,7 @@ impl Record {
             return refuse("the body is of another kind");
         }
         if !self.kind.comes_via(self.via) {
-            return refuse(&format!("a {} cannot come via {}", self.kind, self.via));
+            return refuse(&format!("`{}` cannot come via {}", self.kind, self.via));
         }
         if (self.via == Via::Import) != self.import.is_some() {
             return refuse("`import` stands if and only if `via` is import");
@@ -368,7 +368,7 @@ impl Record {
             .flat_map(|c| c.keys())
             .find(|f| !fields.contains(f))
         {
-            return refuse(&format!("a {} has no content `{field}`", self.kind));
+            return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
         self.body.check()
     }

@@ -434,7 +434,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "content": {"path": "x"}}"#,
-        "a message has no content `path`; it may have `text`, `reasoning`, `source_id`",
+        "`message` has no content `path`; it may have `text`, `reasoning`, `source_id`",
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "content": {"text": "x", "text": "y"}}"#,
