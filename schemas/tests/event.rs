@@ -32,7 +32,7 @@ fn callers() -> impl Iterator<Item = (&'static str, Kind)> {
     kinds.map(|(_, name, kind)| (*name, *kind))
 }
 
-fn names<'v>(object: &'v Value) -> BTreeSet<&'v str> {
+fn names(object: &Value) -> BTreeSet<&str> {
     object
         .as_object()
         .unwrap()
@@ -41,7 +41,7 @@ fn names<'v>(object: &'v Value) -> BTreeSet<&'v str> {
         .collect()
 }
 
-fn texts<'v>(array: &'v Value) -> BTreeSet<&'v str> {
+fn texts(array: &Value) -> BTreeSet<&str> {
     let texts = array.as_array().into_iter().flatten();
     texts.map(|t| t.as_str().unwrap()).collect()
 }
@@ -193,7 +193,7 @@ fn each_kind_has_its_body_and_content() {
     assert_eq!(names(&SCHEMA["$defs"]["content"]["properties"]), all);
 }
 
-fn resolve<'s>(schema: &'s Value) -> &'s Value {
+fn resolve(schema: &Value) -> &Value {
     match schema.get("$ref").and_then(Value::as_str) {
         Some(target) => resolve(&SCHEMA["$defs"][target.strip_prefix("#/$defs/").unwrap()]),
         None => schema,

@@ -377,6 +377,9 @@ fn what_lies_before_the_first_bad_record_is_still_proven() {
     );
 }
 
+/// Name, what is written, and the first breach with its record.
+type Written = (&'static str, fn(&mut Log), Option<(Breach, u64)>);
+
 /// What a dishonest recorder can do, or who stole the keys of one epoch: write a log that is wrong from the start.
 #[test]
 fn a_log_that_was_written_wrong_shows() {
@@ -393,9 +396,8 @@ fn a_log_that_was_written_wrong_shows() {
             .map(|v| (v.breach, v.seq.unwrap().0));
         (first, report)
     };
-    type Write = fn(&mut Log);
-    let cases: &[(&str, Write, Option<(Breach, u64)>)] = &[
-        ("nothing wrong", |log| drop(log.say("x")), None),
+    let cases: &[Written] = &[
+        ("nothing wrong", |_| (), None),
         (
             "a second genesis",
             |log| {
