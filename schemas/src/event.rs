@@ -96,8 +96,10 @@ impl Event {
         let mut body = serde_json::Deserializer::from_str(json.body.get());
         let body = Body::deserialize_as(json.kind, &mut body)
             .map_err(|e| Error::Meaning(format!("in `body`: {}", without_place(&e))))?;
-        body.check().map_err(|e| in_body(&e))?;
-        canon::encode(&body, canon::MAX_RECORD).map_err(|e| in_body(&e))?;
+        body.check().map_err(|e| match e {
+            Error::Meaning(why) => Error::Meaning(format!("in `body`: {why}")),
+            other => other,
+        })?;
         let content = json.content.0.into_iter().map(|(field, value)| {
             let bytes = read_content(field, value.get())?;
             Ok((field, bytes))
@@ -114,15 +116,6 @@ impl Event {
         }
         let artefacts = json.artefacts.into_iter().map(JsonArtefact::read);
         let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
-        if json
-            .claimed
-            .as_ref()
-            .is_some_and(|c| c.start.is_none() && c.end.is_none())
-        {
-            return Err(Error::Meaning(
-                "in `claimed`: an object without fields".to_owned(),
-            ));
-        }
         if artefacts.len() > MAX_ARTEFACTS {
             return Err(Error::Meaning(format!(
                 "more than {MAX_ARTEFACTS} artefacts"
@@ -143,18 +136,6 @@ impl Event {
             artefacts,
         })
     }
-}
-
-/// Names the body as the place; an empty map is said in words, for it has no spelling in a record.
-fn in_body(error: &Error) -> Error {
-    Error::Meaning(match error {
-        Error::Canon {
-            rule: canon::Rule::Empty,
-            ..
-        } => "in `body`: an object without fields".to_owned(),
-        Error::Meaning(why) => format!("in `body`: {why}"),
-        other => format!("in `body`: {other}"),
-    })
 }
 
 fn meaning(error: &serde_json::Error) -> Error {

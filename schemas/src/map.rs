@@ -119,6 +119,11 @@ impl fmt::Display for Words {
     }
 }
 
+/// Says that a structure has none of its fields.
+pub(crate) fn empty<E: serde::de::Error>(name: &'static str) -> E {
+    E::custom(format_args!("an empty {}", Words(name)))
+}
+
 /// Says that a required field is missing.
 pub(crate) fn missing<E: serde::de::Error>(name: &str) -> E {
     E::custom(format_args!("missing field `{name}`"))
@@ -164,8 +169,10 @@ macro_rules! cbor_map {
                     }
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
                         $( let mut $field: Option<$ty> = None; )+
+                        let mut known = false;
                         let keys = <$name as $crate::map::Keys>::KEYS;
                         while let Some(key) = map.next_key_seed($crate::map::Key(keys))? {
+                            known |= key >= 0;
                             match key {
                                 $( $key => if $field.replace(map.next_value()?).is_some() {
                                     return Err($crate::map::twice($label));
@@ -174,7 +181,9 @@ macro_rules! cbor_map {
                                 _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                             }
                         }
-                        Ok($name { $( $field: $crate::map::cbor_map!(@take $mode $field $label), )+ })
+                        let read = $name { $( $field: $crate::map::cbor_map!(@take $mode $field $label), )+ };
+                        // Extensions alone are nothing, and nothing has one spelling: absent.
+                        if known { Ok(read) } else { Err($crate::map::empty(stringify!($name))) }
                     }
                 }
                 d.deserialize_map(Reader)

@@ -257,6 +257,11 @@ fn a_slot_is_two_items() {
 }
 
 #[test]
+fn a_row_of_extensions_is_no_row() {
+    assert!(Row::decode(&encoded(&map(vec![(-1, 1.into())]))).is_err());
+}
+
+#[test]
 fn content_has_the_form_of_its_field() {
     assert!(Field::Text.check("Grüße".as_bytes()).is_ok());
     assert!(Field::Text.check(b"\xff").is_err());

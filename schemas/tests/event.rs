@@ -390,7 +390,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user", "usage": {}}}"#,
-        "in `body`: an object without fields",
+        "in `body`: an empty usage",
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user", "usage": {"tokens_in": -1}}}"#,
@@ -414,7 +414,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "claimed": {}}"#,
-        "in `claimed`: an object without fields",
+        "an empty claimed",
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "claimed": {"start": "yesterday"}}"#,
@@ -502,7 +502,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         r#"{"kind": "evaluation", "actor": {"type": "system", "id": "ci"}, "body": {}}"#,
-        "in `body`: an object without fields",
+        "in `body`: an empty evaluation",
     ),
     (
         r#"{"kind": "kill", "actor": {"type": "agent", "id": "a"}, "body": {"scope": "all", "trigger": "agent", "freeze": false}}"#,

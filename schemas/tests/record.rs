@@ -353,6 +353,24 @@ fn extensions_are_passed_over_and_not_written() {
     assert_ne!(read.encode().unwrap(), bytes);
 }
 
+/// A structure with nothing but extensions would be a second spelling of an absent one.
+#[test]
+fn extensions_alone_are_no_structure() {
+    let only = Value::Map(vec![((-1).into(), 1.into())]);
+    let refused = |record: Record, key: i64, value: Value, what: &str| {
+        let said = Record::decode(&with(&value_of(&record), key, value));
+        assert_eq!(said, Err(Error::Meaning(what.to_owned())));
+    };
+    let full = || samples::full(Kind::Message);
+    refused(full(), 9, only.clone(), "an empty auth");
+    refused(full(), 10, only.clone(), "an empty claimed");
+    refused(full(), 6, only.clone(), "missing field `type`");
+    let evaluation = samples::minimal(Kind::Evaluation);
+    refused(evaluation, 15, only.clone(), "an empty evaluation");
+    let usage = Value::Map(vec![(104.into(), 1.into()), (105.into(), only)]);
+    refused(full(), 15, usage, "an empty usage");
+}
+
 #[test]
 fn the_frame_of_a_future_version_is_read() {
     let prev = Value::Bytes(vec![7; 32]);
