@@ -222,7 +222,7 @@ cbor_map! {
     ///
     /// ```text
     /// {0: 1, 1: 2, 2: h'5feb…', 3: 1795500000000000000, 4: 81200000000, 5: 6, 6: {24: 1, 25: "claude-code"}, 7: 2,
-    ///  9: {28: 1000}, 15: {91: 2}, 16: {200: h'9c1d…'}}
+    ///  9: {28: 1000}, 15: {104: 2}, 16: {200: h'9c1d…'}}
     /// ```
     pub struct Record {
         /// The version of the format. Keys 0, 1 and 2 mean the same in every version.
@@ -347,7 +347,7 @@ impl Record {
             return refuse("the body is of another kind");
         }
         if !self.kind.comes_via(self.via) {
-            return refuse(&format!("a {} cannot come via {}", self.kind, self.via));
+            return refuse(&format!("`{}` cannot come via {}", self.kind, self.via));
         }
         if (self.via == Via::Import) != self.import.is_some() {
             return refuse("`import` stands if and only if `via` is import");
@@ -377,7 +377,7 @@ impl Record {
             .flat_map(|c| c.keys())
             .find(|f| !fields.contains(f))
         {
-            return refuse(&format!("a {} has no content `{field}`", self.kind));
+            return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
         self.body.check()
     }
