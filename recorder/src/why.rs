@@ -179,7 +179,7 @@ impl About<'_> {
                     .map_or(String::new(), |seq| format!(" #{seq}"));
                 format!("{}, as the file of import{import} says", record.actor.id)
             }
-            Via::Api => format!("{}, as its caller says", record.actor.id),
+            Via::Api => format!("{} (as a caller reports)", record.actor.id),
             _ => record.actor.id.to_string(),
         }
     }
