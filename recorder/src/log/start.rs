@@ -352,17 +352,18 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
     if opening.unclean {
         writer.seal(SealReason::UncleanStart)?;
     }
-    // From its first moment a log has what a verifier asks of it: a checkpoint, and a statement over its records.
-    if writer.checkpoints.last()?.is_none() {
+    // A checkpoint of the start: if the WAL is taken away later, the log is shorter than what it signed. From its first moment a
+    // log has what a verifier asks of it, a checkpoint and a statement over its records.
+    if !opening.unclean {
         writer.checkpoint()?;
-        if writer.checkpoints.last()?.is_none() {
-            return Err(Error::new(
-                ErrorKind::Full,
-                "the disk has no room for the log's first checkpoint",
-            )
-            .with_hint("free some space on this file system and try again"));
-        }
         writer.keep_statement()?;
+    }
+    if writer.checkpoints.last()?.is_none() {
+        return Err(Error::new(
+            ErrorKind::Full,
+            "the disk has no room for the log's first checkpoint",
+        )
+        .with_hint("free some space on this file system and try again"));
     }
     Ok(Started {
         path: writer.dir.path().to_owned(),
