@@ -445,8 +445,16 @@ fn rows_that_nobody_asked_for_are_found() {
         .unwrap();
     assert_eq!(surplus, [7]);
     assert_eq!(snapshot.counts().unwrap().records, 3);
-    let walk = snapshot.records(0..2, |_, _| Ok::<(), Error>(()));
-    assert_eq!(walk.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(snapshot.last_seq().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(snapshot.span().unwrap(), Some((-1, 1)));
+    let mut walked = 0;
+    snapshot
+        .records(0..2, |_, _| {
+            walked += 1;
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    assert_eq!(walked, 2);
 }
 
 #[test]
