@@ -24,6 +24,9 @@ use tacho_schemas::receipt::Receipt;
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Mark, Report};
 
+#[path = "tamper/flips.rs"]
+mod flips;
+
 /// `case.json`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
