@@ -561,7 +561,7 @@ impl Writer {
     }
 
     /// Keeps the last commit's statement, so that a crash leaves no unsigned tail.
-    fn keep_statement(&mut self) -> Result<()> {
+    pub(super) fn keep_statement(&mut self) -> Result<()> {
         if !self.unkept {
             return Ok(());
         }
