@@ -1,7 +1,11 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod completions;
+mod export;
 mod init;
+mod key;
 mod list;
+mod prove;
 mod record;
 mod verify;
 
@@ -21,6 +25,14 @@ pub(crate) enum Verb {
     List(list::Args),
     /// Check that the log is what it was when it was written
     Verify(verify::Args),
+    /// Make and check proofs about the log
+    Prove(prove::Args),
+    /// Write the log in formats that others read
+    Export(export::Args),
+    /// Show and replace the keys of the log
+    Key(key::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
 }
 
 /// Carries out a verb.
@@ -30,5 +42,9 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Record(args) => record::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
+        Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Export(args) => export::run(&args, place, term),
+        Verb::Key(args) => key::run(&args, place, term),
+        Verb::Completions(args) => completions::run(&args, term),
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tacho_recorder::log::Options;
+use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pins::KnownLogs;
-use tacho_recorder::{LogDir, SystemClock};
+use tacho_recorder::{Error, ErrorKind, LogDir, Reader, SystemClock};
 
 use crate::term::Failure;
 
@@ -36,7 +36,27 @@ impl Place {
 
     /// The log's directory, to read it.
     pub(crate) fn open_to_read(&self) -> Result<LogDir, Failure> {
-        Ok(LogDir::open_to_read(&self.log()?)?)
+        LogDir::open_to_read(&self.log()?).map_err(no_log)
+    }
+
+    /// The log, to write it.
+    pub(crate) fn open(&self, options: Options) -> Result<Log, Failure> {
+        Log::open(&self.log()?, options).map_err(no_log)
+    }
+}
+
+/// The log's database, to read it.
+pub(crate) fn reader(dir: &LogDir) -> Result<Reader, Failure> {
+    Reader::open(dir).map_err(no_log)
+}
+
+/// Says what to do where no log is.
+pub(crate) fn no_log(error: Error) -> Failure {
+    let missing = error.kind() == ErrorKind::Missing && error.hint().is_none();
+    let failure = Failure::from(error);
+    match missing {
+        true => failure.hint("`tacho init` makes a log; `--log DIR` or TACHO_LOG names another"),
+        false => failure,
     }
 }
 
@@ -90,4 +110,36 @@ pub(crate) fn make_private(path: &std::path::Path) -> Result<(), Failure> {
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
     getrandom::fill(bytes)
         .map_err(|e| Failure::new(format!("the system gives no random numbers: {e}")))
+}
+
+/// Reads a whole file that the user named.
+pub(crate) fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|e| Failure::new(format!("cannot read `{}`: {}", path.display(), plain(&e))))
+}
+
+/// Writes a file that must not exist yet.
+pub(crate) fn write_new(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(|e| {
+        let failure = Failure::new(format!("cannot write `{}`: {}", path.display(), plain(&e)));
+        match e.kind() {
+            std::io::ErrorKind::AlreadyExists => failure.hint("name a new file: nothing is overwritten"),
+            _ => failure,
+        }
+    })
+}
+
+/// A system error's text in our style: no capital, no number.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -78,7 +78,7 @@ impl Visitor<'_> for Choice {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {}", self.what)
+        write!(f, "the name of a value of {}", words(self.what))
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
@@ -91,12 +91,24 @@ impl Visitor<'_> for Choice {
             let names: Vec<_> = self.values.iter().map(|(_, n)| format!("`{n}`")).collect();
             E::custom(format_args!(
                 "unknown {} `{}`; known: {}",
-                self.what,
+                words(self.what),
                 name.escape_debug(),
                 names.join(", ")
             ))
         })
     }
+}
+
+/// A type's name as plain words: `ActorType` is `actor type`.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
 }
 
 /// Says that a required field is missing.

@@ -89,6 +89,15 @@ impl Kind {
 }
 
 impl Kind {
+    /// The name with its article: `a message`, `an action`.
+    pub fn with_article(self) -> String {
+        let article = match self.name().starts_with(['a', 'e', 'i', 'o']) {
+            true => "an",
+            false => "a",
+        };
+        format!("{article} {self}")
+    }
+
     /// Says whether a record of this kind can have come in this way.
     ///
     /// What callers, importers and the watcher bring are claims and observations. An approval or a seal that came that way would
@@ -338,7 +347,11 @@ impl Record {
             return refuse("the body is of another kind");
         }
         if !self.kind.comes_via(self.via) {
-            return refuse(&format!("a {} cannot come via {}", self.kind, self.via));
+            return refuse(&format!(
+                "{} cannot come via {}",
+                self.kind.with_article(),
+                self.via
+            ));
         }
         if (self.via == Via::Import) != self.import.is_some() {
             return refuse("`import` stands if and only if `via` is import");
@@ -357,9 +370,11 @@ impl Record {
             return refuse("refers to a record that does not come before it");
         }
         let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq)
-        {
-            return refuse("causes are not ascending and before the record");
+        if !causes.is_sorted_by(|a, b| a < b) {
+            return refuse("causes are not ascending");
+        }
+        if let Some(last) = causes.last().filter(|last| **last >= self.seq) {
+            return refuse(&format!("cause {last} does not come before the record"));
         }
         let fields = self.kind.fields();
         if let Some(field) = self
@@ -368,7 +383,10 @@ impl Record {
             .flat_map(|c| c.keys())
             .find(|f| !fields.contains(f))
         {
-            return refuse(&format!("a {} has no content `{field}`", self.kind));
+            return refuse(&format!(
+                "{} has no content `{field}`",
+                self.kind.with_article()
+            ));
         }
         self.body.check()
     }

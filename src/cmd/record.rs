@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     }
     let mut options = place::options()?;
     options.accept_loss = args.accept_loss;
-    let log = Log::open(&place.log()?, options)?;
+    let log = place.open(options)?;
     report_opening(&log, term);
 
     let mut session = Session {
@@ -232,7 +232,11 @@ impl Session<'_> {
                     if !self.quiet {
                         let line = serde_json::to_string(&receipt)
                             .map_err(|e| Failure::new(e.to_string()))?;
-                        self.term.line(line)?;
+                        // Who no longer reads receipts wants the events recorded all the same.
+                        self.quiet = match self.term.line(line) {
+                            Err(failure) if failure.is_closed() => true,
+                            other => other.map(|()| false)?,
+                        };
                     }
                 }
                 Err(error) if is_about_the_line(&error) => self.refuse(number, &error.into()),
@@ -247,7 +251,7 @@ impl Session<'_> {
         self.term
             .note(format!("line {number}: {}", safe(failure.what())));
         if let Some(hint) = failure.advice() {
-            self.term.note(format!("line {number}: {}", safe(hint)));
+            self.term.note(format!("line {number}: hint: {}", safe(hint)));
         }
     }
 }
@@ -261,13 +265,14 @@ enum Refusal {
 }
 
 fn submit(log: &Log, line: &str) -> Result<Pending, Refusal> {
-    let event = Event::from_json(line).map_err(|e| Refusal::Line(e.into()))?;
-    if let Some(kind) = event.body.kind().filter(|kind| !kind.is_for_callers()) {
-        let what = format!("a {kind} is written by the recorder only");
+    // First, since whoever tries is helped more by this than by hearing of a missing field.
+    if let Some(kind) = Event::kind_of_json(line).filter(|kind| !kind.is_for_callers()) {
+        let what = format!("{} is written by the recorder only", kind.with_article());
         let hint =
             "callers write session, message, action, outcome, mutation, generation and evaluation";
         return Err(Refusal::Line(Failure::new(what).hint(hint)));
     }
+    let event = Event::from_json(line).map_err(|e| Refusal::Line(e.into()))?;
     let way = Way::api(nix::unistd::geteuid().as_raw());
     let draft = Draft::new(event, way).map_err(|e| Refusal::Line(e.into()))?;
     log.submit(draft).map_err(Refusal::Log)
