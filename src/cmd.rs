@@ -1,6 +1,7 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
 mod completions;
+mod demo;
 mod export;
 mod init;
 mod key;
@@ -31,6 +32,8 @@ pub(crate) enum Verb {
     Export(export::Args),
     /// Show and replace the keys of the log
     Key(key::Args),
+    /// Watch an agent change itself, and attacks on the record of it fail
+    Demo(demo::Args),
     /// Print the completions for a shell
     Completions(completions::Args),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
+        Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
     }
 }

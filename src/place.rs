@@ -125,13 +125,16 @@ pub(crate) fn write_new(path: &std::path::Path, bytes: &[u8]) -> Result<(), Fail
         .write(true)
         .create_new(true)
         .open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|e| {
-        let failure = Failure::new(format!("cannot write `{}`: {}", path.display(), plain(&e)));
-        match e.kind() {
-            std::io::ErrorKind::AlreadyExists => failure.hint("name a new file: nothing is overwritten"),
-            _ => failure,
-        }
-    })
+    file.and_then(|mut file| file.write_all(bytes))
+        .map_err(|e| {
+            let failure = Failure::new(format!("cannot write `{}`: {}", path.display(), plain(&e)));
+            match e.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    failure.hint("name a new file: nothing is overwritten")
+                }
+                _ => failure,
+            }
+        })
 }
 
 /// A system error's text in our style: no capital, no number.
@@ -139,7 +142,7 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }

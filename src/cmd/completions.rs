@@ -7,7 +7,9 @@ use crate::term::{Exit, Failure, Term};
 
 /// Print the completions for a shell
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  tacho completions bash > ~/.local/share/bash-completion/completions/tacho\n  tacho completions fish > ~/.config/fish/completions/tacho.fish")]
+#[command(
+    after_help = "Examples:\n  tacho completions bash > ~/.local/share/bash-completion/completions/tacho\n  tacho completions fish > ~/.config/fish/completions/tacho.fish"
+)]
 pub(crate) struct Args {
     /// Which shell
     shell: Shell,

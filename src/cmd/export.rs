@@ -72,10 +72,10 @@ fn tiles(args: &TilesArgs, place: &Place, term: &mut Term) -> Result<Exit, Failu
     })?;
     let root = export.end()?;
     if root != *newest.checkpoint.root() {
-        return Err(
-            Failure::new("the exported records do not have the root that the checkpoint signs")
-                .hint("run `tacho verify`; the folder has no checkpoint and is no export"),
-        );
+        return Err(Failure::new(
+            "the exported records do not have the root that the checkpoint signs",
+        )
+        .hint("run `tacho verify`; the folder has no checkpoint and is no export"));
     }
     // Last: a folder with a checkpoint is whole.
     let checkpoint = args.dir.join("checkpoint");
@@ -102,8 +102,13 @@ fn tiles(args: &TilesArgs, place: &Place, term: &mut Term) -> Result<Exit, Failu
 
 /// Makes the folder, or sees that the one there is empty.
 fn make_empty(dir: &Path) -> Result<(), Failure> {
-    let failed =
-        |e: std::io::Error| Failure::new(format!("cannot use `{}`: {}", dir.display(), place::plain(&e)));
+    let failed = |e: std::io::Error| {
+        Failure::new(format!(
+            "cannot use `{}`: {}",
+            dir.display(),
+            place::plain(&e)
+        ))
+    };
     match fs::create_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             if fs::read_dir(dir).map_err(failed)?.next().is_some() {
@@ -171,7 +176,11 @@ impl Export<'_> {
         let path = self.dir.join(path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| {
-                Failure::new(format!("cannot make `{}`: {}", folder.display(), place::plain(&e)))
+                Failure::new(format!(
+                    "cannot make `{}`: {}",
+                    folder.display(),
+                    place::plain(&e)
+                ))
             })?;
         }
         self.files = self.files.saturating_add(1);

@@ -29,14 +29,18 @@ enum What {
     ///
     /// The vkeys are what others check checkpoints, proofs and exports with. What is shown is what the log says; `tacho verify`
     /// checks it.
-    #[command(after_help = "Examples:\n  tacho key show\n  tacho key show --json | jq -r .vkeys.log")]
+    #[command(
+        after_help = "Examples:\n  tacho key show\n  tacho key show --json | jq -r .vkeys.log"
+    )]
     Show(Show),
     /// End the epoch now, or replace the log key
     ///
     /// The end of an epoch destroys its key: from then on not even who has all the keys here can change the records before it
     /// unseen. It happens by itself every hour and at each stop; ask for it before something risky. With `--log-key` the key that
     /// signs checkpoints is replaced as well, by leave of the identity key: give the new vkey to all who check.
-    #[command(after_help = "Examples:\n  tacho key rotate\n  tacho key rotate --log-key --identity /media/stick/identity.pem")]
+    #[command(
+        after_help = "Examples:\n  tacho key rotate\n  tacho key rotate --log-key --identity /media/stick/identity.pem"
+    )]
     Rotate(Rotate),
     /// Go on although the epoch's key is lost
     ///
@@ -125,7 +129,10 @@ fn show(args: &Show, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
         term.line(format!("{name:<10}  {}", term.paint(Tone::Strong, &value)))?;
     }
     for (from, _) in history.log_keys.iter().skip(1) {
-        term.line(format!("{:<10}  the log key was replaced by record {from}", ""))?;
+        term.line(format!(
+            "{:<10}  the log key was replaced by record {from}",
+            ""
+        ))?;
     }
     term.line("")?;
     let hidden = history.epochs.len() > SHOWN && !args.all;
@@ -149,9 +156,10 @@ fn to_line(epoch: &Epoch) -> String {
     let first = epoch.first;
     let (range, end) = match epoch.end {
         None => (format!("from record {first}"), "open".to_owned()),
-        Some(End::Sealed(last, reason)) => {
-            (format!("records {first} to {last}"), format!("sealed ({reason})"))
-        }
+        Some(End::Sealed(last, reason)) => (
+            format!("records {first} to {last}"),
+            format!("sealed ({reason})"),
+        ),
         Some(End::Broken(next)) => {
             let range = match next.0.checked_sub(1) {
                 Some(last) if last >= first.0 => format!("records {first} to {last}"),
@@ -168,7 +176,11 @@ fn to_json(epoch: &Epoch) -> serde_json::Value {
     let (last, end, reason) = match epoch.end {
         None => (None, "open", None),
         Some(End::Sealed(last, reason)) => (Some(last.0), "sealed", Some(reason.name())),
-        Some(End::Broken(next)) => (next.0.checked_sub(1).filter(|last| *last >= epoch.first.0), "broken", None),
+        Some(End::Broken(next)) => (
+            next.0.checked_sub(1).filter(|last| *last >= epoch.first.0),
+            "broken",
+            None,
+        ),
     };
     serde_json::json!({
         "epoch": epoch.number, "first": epoch.first, "last": last, "end": end, "reason": reason,
@@ -195,7 +207,10 @@ fn rotate(args: &Rotate, place: &Place, term: &mut Term) -> Result<Exit, Failure
     }
     if args.log_key {
         let [vkey, _] = history(&LogDir::open_to_read(&path)?, 1)?.vkeys_at(u64::MAX)?;
-        term.line(format!("record {} names the new log key; give it to all who check:", receipt.seq))?;
+        term.line(format!(
+            "record {} names the new log key; give it to all who check:",
+            receipt.seq
+        ))?;
         term.line(format!("  {}", term.paint(Tone::Strong, &vkey.to_string())))?;
     } else {
         let ended = receipt.commit.epoch.saturating_sub(1);
@@ -219,7 +234,8 @@ fn identity(
         let missing = error.kind() == ErrorKind::Missing;
         let failure = Failure::from(error);
         match missing {
-            true => failure.hint("name the identity key with `--identity FILE`; it may be on another medium"),
+            true => failure
+                .hint("name the identity key with `--identity FILE`; it may be on another medium"),
             false => failure,
         }
     })
@@ -234,7 +250,13 @@ fn end_without_key(args: &Break, place: &Place, term: &mut Term) -> Result<Exit,
         term.note(format!("this ends an epoch of {origin} without its key"));
         term.note("the record of it is signed by the identity key and stays visible for ever");
         term.note("records after the last checkpoint are vouched for by nobody");
-        let digits: String = origin.rsplit('/').next().unwrap_or_default().chars().take(8).collect();
+        let digits: String = origin
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(8)
+            .collect();
         if !confirmed(&digits, term)? {
             return Err(Failure::new("not confirmed, so nothing was changed")
                 .hint("type the first 8 digits after the `/` of the log's name, or give `--yes`"));

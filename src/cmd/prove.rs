@@ -198,8 +198,10 @@ fn consistency(args: &Consistency, place: &Place, term: &mut Term) -> Result<Exi
         return Err(Failure::new(what).hint(WAIT));
     }
     if from > to && args.to.is_some() {
-        return Err(Failure::new(format!("size {from} is larger than size {to}"))
-            .hint("give the older size first"));
+        return Err(
+            Failure::new(format!("size {from} is larger than size {to}"))
+                .hint("give the older size first"),
+        );
     }
     let to = to.max(from);
     if to > view.size() {
@@ -266,7 +268,9 @@ fn check(args: &Check, place: &Place, term: &mut Term) -> Result<Exit, Failure> 
             Ok(signed) => serde_json::json!({
                 "holds": true, "seq": proof.index(), "origin": signed.checkpoint.origin(), "size": signed.checkpoint.size(),
             }),
-            Err(error) => serde_json::json!({ "holds": false, "seq": proof.index(), "why": error.to_string() }),
+            Err(error) => {
+                serde_json::json!({ "holds": false, "seq": proof.index(), "why": error.to_string() })
+            }
         };
         term.line(value.to_string())?;
         return Ok(if answer.is_ok() {
@@ -286,7 +290,10 @@ fn check(args: &Check, place: &Place, term: &mut Term) -> Result<Exit, Failure> 
             Ok(Exit::Done)
         }
         Err(error) => {
-            term.line(format!("DOES NOT HOLD for record {}: {error}", proof.index()))?;
+            term.line(format!(
+                "DOES NOT HOLD for record {}: {error}",
+                proof.index()
+            ))?;
             Ok(Exit::Negative)
         }
     }

@@ -251,7 +251,8 @@ impl Session<'_> {
         self.term
             .note(format!("line {number}: {}", safe(failure.what())));
         if let Some(hint) = failure.advice() {
-            self.term.note(format!("line {number}: hint: {}", safe(hint)));
+            self.term
+                .note(format!("line {number}: hint: {}", safe(hint)));
         }
     }
 }

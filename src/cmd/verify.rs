@@ -79,8 +79,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         threads: 0,
     };
     let mut progress = term.progress("verifying");
-    let report = audit(&dir, &question, |done, all| progress.show(done, all))
-        .map_err(place::no_log)?;
+    let report =
+        audit(&dir, &question, |done, all| progress.show(done, all)).map_err(place::no_log)?;
     drop(progress);
 
     let unmet: Vec<String> = args
@@ -263,14 +263,21 @@ fn print(
             "time",
             Tone::Good,
             // Whole seconds; each record has the rest.
-            format!("{:.19}Z to {:.19}Z, the clocks agree", first.to_string(), last.to_string()),
+            format!(
+                "{:.19}Z to {:.19}Z, the clocks agree",
+                first.to_string(),
+                last.to_string()
+            ),
         ),
         (Some(_), Some(_), jumps) => {
             let at = clocks.first_jump.unwrap_or_default();
             (
                 "time",
                 Tone::Warn,
-                format!("the clocks disagree {}, first at record {at}", count(jumps, "time")),
+                format!(
+                    "the clocks disagree {}, first at record {at}",
+                    count(jumps, "time")
+                ),
             )
         }
         _ => ("time", Tone::Warn, "no record says".to_owned()),

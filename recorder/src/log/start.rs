@@ -206,7 +206,9 @@ pub(super) fn break_epoch(path: &Path, identity: &SigningKey, options: &Options)
             ErrorKind::Refused,
             "the log key is lost too, and a break does not replace it",
         )
-        .with_hint("restore `keys/log.pem`, or start a new log that names this one as its predecessor"));
+        .with_hint(
+            "restore `keys/log.pem`, or start a new log that names this one as its predecessor",
+        ));
     }
     let next = KeyRing::prepare_break(&dir.keys())?;
     let body = Key {

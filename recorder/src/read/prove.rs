@@ -45,7 +45,9 @@ impl View<'_> {
         let by_both =
             Signed::open(note, &keys).is_ok_and(|s| keys.iter().all(|key| s.by(key.name())));
         if !by_both {
-            return Err(bad("the log key and the epoch's key have not both signed it"));
+            return Err(bad(
+                "the log key and the epoch's key have not both signed it",
+            ));
         }
         if body.size() > self.size || self.root_at(body.size())? != *body.root() {
             return Err(bad("it has another root"));
