@@ -15,26 +15,17 @@ use clap::Subcommand;
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term};
 
-/// The verbs.
+/// The verbs; what each does stands with its arguments, where clap finds it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new log
     Init(init::Args),
-    /// Append events from standard input, one JSON object a line
     Record(record::Args),
-    /// Show records
     List(list::Args),
-    /// Check that the log is what it was when it was written
     Verify(verify::Args),
-    /// Make and check proofs about the log
     Prove(prove::Args),
-    /// Write the log in formats that others read
     Export(export::Args),
-    /// Show and replace the keys of the log
     Key(key::Args),
-    /// Watch an agent change itself, and attacks on the record of it fail
     Demo(demo::Args),
-    /// Print the completions for a shell
     Completions(completions::Args),
 }
 

@@ -1,13 +1,13 @@
 //! Where things lie: the log, the identity key, the pins.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pins::KnownLogs;
-use tacho_recorder::{Error, ErrorKind, LogDir, Reader, SystemClock};
+use tacho_recorder::{ErrorKind, LogDir, Reader, SystemClock};
 
 use crate::term::Failure;
 
@@ -36,28 +36,35 @@ impl Place {
 
     /// The log's directory, to read it.
     pub(crate) fn open_to_read(&self) -> Result<LogDir, Failure> {
-        LogDir::open_to_read(&self.log()?).map_err(no_log)
+        let path = self.log()?;
+        if !path.is_symlink() && !path.exists() {
+            return Err(nowhere(&path));
+        }
+        Ok(LogDir::open_to_read(&path)?)
     }
 
     /// The log, to write it.
     pub(crate) fn open(&self, options: Options) -> Result<Log, Failure> {
-        Log::open(&self.log()?, options).map_err(no_log)
+        let dir = self.open_to_read()?;
+        if !dir.database().exists() {
+            return Err(nowhere(dir.path()));
+        }
+        Ok(Log::open(&self.log()?, options)?)
     }
 }
 
 /// The log's database, to read it.
 pub(crate) fn reader(dir: &LogDir) -> Result<Reader, Failure> {
-    Reader::open(dir).map_err(no_log)
+    Reader::open(dir).map_err(|error| match error.kind() {
+        ErrorKind::Missing => nowhere(dir.path()),
+        _ => error.into(),
+    })
 }
 
 /// Says what to do where no log is.
-pub(crate) fn no_log(error: Error) -> Failure {
-    let missing = error.kind() == ErrorKind::Missing && error.hint().is_none();
-    let failure = Failure::from(error);
-    match missing {
-        true => failure.hint("`tacho init` makes a log; `--log DIR` or TACHO_LOG names another"),
-        false => failure,
-    }
+pub(crate) fn nowhere(path: &Path) -> Failure {
+    Failure::new(format!("there is no log in `{}`", path.display()))
+        .hint("`tacho init` makes one; `--log DIR` or TACHO_LOG names another")
 }
 
 /// Where the identity key lies unless told otherwise.
@@ -97,7 +104,7 @@ pub(crate) fn options() -> Result<Options, Failure> {
 }
 
 /// Makes a directory and those above it, closed to others; one that exists is left as it is.
-pub(crate) fn make_private(path: &std::path::Path) -> Result<(), Failure> {
+pub(crate) fn make_private(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new()
         .recursive(true)
@@ -113,13 +120,13 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
 }
 
 /// Reads a whole file that the user named.
-pub(crate) fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path)
         .map_err(|e| Failure::new(format!("cannot read `{}`: {}", path.display(), plain(&e))))
 }
 
 /// Writes a file that must not exist yet.
-pub(crate) fn write_new(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write as _;
     let file = std::fs::OpenOptions::new()
         .write(true)

@@ -87,7 +87,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let closed = error.kind() == io::ErrorKind::BrokenPipe;
         Self {
-            what: format!("cannot write the answer: {error}"),
+            what: format!("cannot write the answer: {}", crate::place::plain(&error)),
             hint: None,
             closed,
         }

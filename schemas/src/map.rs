@@ -78,7 +78,7 @@ impl Visitor<'_> for Choice {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the name of a value of {}", words(self.what))
+        write!(f, "a name ({})", words(self.what))
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {

@@ -365,9 +365,14 @@ impl Record {
         {
             return refuse("an empty map");
         }
-        let earlier = |seq: &Option<Seq>| seq.is_none_or(|s| s < self.seq);
-        if !earlier(&self.import) || !earlier(&self.session) || !earlier(&self.generation) {
-            return refuse("refers to a record that does not come before it");
+        for (what, seq) in [
+            ("import", self.import),
+            ("session", self.session),
+            ("generation", self.generation),
+        ] {
+            if let Some(seq) = seq.filter(|seq| *seq >= self.seq) {
+                return refuse(&format!("{what} {seq} does not come before the record"));
+            }
         }
         let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
         if !causes.is_sorted_by(|a, b| a < b) {

@@ -112,8 +112,9 @@ pub(crate) fn run(args: &Args, term: &mut Term) -> Result<Exit, Failure> {
     }
     let caught = fates.iter().filter(|fate| fate.caught).count();
     if args.json {
+        let kept = args.keep.as_ref().map(|dir| dir.to_string_lossy());
         let attacks: Vec<_> = ATTACKS.iter().zip(&fates).map(to_json).collect();
-        let value = serde_json::json!({ "sound": scene.is_sound(), "caught": caught, "attacks": attacks, "kept": args.keep });
+        let value = serde_json::json!({ "sound": scene.is_sound(), "caught": caught, "attacks": attacks, "kept": kept });
         show.term.line(value.to_string())?;
     } else {
         close(&mut show, args, caught, began)?;

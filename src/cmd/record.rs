@@ -1,7 +1,7 @@
 //! `tacho record`: events in, receipts out.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -13,7 +13,7 @@ use tacho_recorder::{Error, ErrorKind};
 use tacho_schemas::event::Event;
 
 use crate::place::{self, Place};
-use crate::term::{Exit, Failure, Term, safe};
+use crate::term::{Exit, Failure, Term, count, safe};
 
 /// The longest line that is read: an event's text and files together.
 const MAX_LINE: u64 = 64 << 20;
@@ -27,10 +27,9 @@ const UNDER_WAY: usize = 4096;
 /// the order of the events. A line that cannot be recorded is reported on stderr and skipped; the exit code is then 2. What is
 /// recorded this way is a claim of the caller.
 #[derive(clap::Args, Debug)]
-#[command(after_help = concat!(
-    "Example:\n  echo '{\"kind\":\"message\",\"actor\":{\"type\":\"agent\",\"id\":\"claude-code\"},",
-    "\"body\":{\"speaker\":\"assistant\"},\"content\":{\"text\":\"done\"}}' | tacho record"
-))]
+#[command(
+    after_help = "Example:\n  tacho record < events.jsonl\n\nwith one event a line, such as (here in two):\n  {\"kind\":\"message\",\"actor\":{\"type\":\"agent\",\"id\":\"me\"},\"body\":{\"speaker\":\"assistant\"},\n   \"content\":{\"text\":\"done\"}}"
+)]
 pub(crate) struct Args {
     /// Stop at the first line that cannot be recorded
     #[arg(long)]
@@ -55,6 +54,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     options.accept_loss = args.accept_loss;
     let log = place.open(options)?;
     report_opening(&log, term);
+    if io::stdin().is_terminal() {
+        term.note("reading events, one JSON object a line; Ctrl-D ends");
+    }
 
     let mut session = Session {
         log: &log,
@@ -73,13 +75,14 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     closed?;
     if stopped.load(Ordering::Relaxed) {
         term.note(format!(
-            "interrupted; {written} events are durable, and the log is closed cleanly"
+            "interrupted; the log is closed cleanly, with {} more",
+            count(written, "record")
         ));
     }
     if refused > 0 {
         term.note(format!(
-            "{refused} of {} lines were not recorded",
-            refused + written
+            "not recorded: {refused} of {}",
+            count(refused.saturating_add(written), "line")
         ));
         return Ok(Exit::Failure);
     }
@@ -90,7 +93,7 @@ fn report_opening(log: &Log, term: &mut Term) {
     let opening = log.opening();
     if opening.unclean {
         let lost = opening.recovered;
-        term.note(format!("the log was not stopped cleanly; it is checked and sealed, {lost} records had no durable signature yet"));
+        term.note(format!("the log was not stopped cleanly; it is checked and sealed, {} had no durable signature yet", count(lost, "record")));
     }
     for repaired in &opening.keys {
         term.note(repaired.to_string());
@@ -146,7 +149,8 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Result<String, Failu
         return Ok(Some(Err(Failure::new(format!(
             "the line is longer than {} MiB",
             MAX_LINE >> 20
-        )))));
+        ))
+        .hint("split the event, or leave its largest file out"))));
     }
     Ok(Some(
         String::from_utf8(bytes).map_err(|_| Failure::new("the line is not UTF-8")),
@@ -202,7 +206,7 @@ impl Session<'_> {
             let (number, line) = next;
             let submitted = match line {
                 Ok(line) if line.trim().is_empty() => continue,
-                Ok(line) => submit(self.log, &line),
+                Ok(line) => submit(self.log, line.trim()),
                 Err(failure) => Err(Refusal::Line(failure)),
             };
             match submitted {

@@ -64,6 +64,9 @@ enum Require {
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let dir = place.open_to_read()?;
+    if !dir.database().exists() && !dir.checkpoints().exists() {
+        return Err(place::nowhere(dir.path()));
+    }
     let mut marks = Vec::new();
     for path in &args.against {
         marks.extend(read_marks(path)?);
@@ -79,8 +82,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         threads: 0,
     };
     let mut progress = term.progress("verifying");
-    let report =
-        audit(&dir, &question, |done, all| progress.show(done, all)).map_err(place::no_log)?;
+    let report = audit(&dir, &question, |done, all| progress.show(done, all))?;
     drop(progress);
 
     let unmet: Vec<String> = args
