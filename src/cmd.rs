@@ -1,8 +1,13 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod completions;
+mod demo;
+mod export;
 mod import;
 mod init;
+mod key;
 mod list;
+mod prove;
 mod record;
 mod verify;
 mod why;
@@ -12,21 +17,20 @@ use clap::Subcommand;
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term};
 
-/// The verbs.
+/// The verbs; what each does stands with its arguments, where clap finds it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new log
     Init(init::Args),
-    /// Append events from standard input, one JSON object a line
     Record(record::Args),
-    /// Turn transcripts and lineages of other tools into records
     Import(import::Args),
-    /// Show records
     List(list::Args),
-    /// Explain a record: what, why, by whose leave, with what effect, and how we know
     Why(why::Args),
-    /// Check that the log is what it was when it was written
     Verify(verify::Args),
+    Prove(prove::Args),
+    Export(export::Args),
+    Key(key::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
 }
 
 /// Carries out a verb.
@@ -38,5 +42,10 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
+        Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Export(args) => export::run(&args, place, term),
+        Verb::Key(args) => key::run(&args, place, term),
+        Verb::Demo(args) => demo::run(&args, term),
+        Verb::Completions(args) => completions::run(&args, term),
     }
 }

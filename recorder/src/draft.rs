@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use tacho_schemas::body::Body;
-use tacho_schemas::content::{self, Descriptor, Field, Row, Salted};
+use tacho_schemas::content::{self, Descriptor, Field, MAX_ROW, Row, Salted};
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{
     Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, Record, VERSION, Via,
@@ -185,7 +185,14 @@ impl Draft {
         let row = match row.is_empty() {
             true => None,
             false => {
-                let packed = pack(&row.encode()?)?;
+                let bytes = row.encode().map_err(|_| {
+                    let cap = MAX_ROW >> 20;
+                    unrecordable(&format!(
+                        "the event's texts are longer than {cap} MiB together"
+                    ))
+                    .with_hint("put what is long into an artefact")
+                })?;
+                let packed = pack(&bytes)?;
                 Some(PackedRow { row, packed })
             }
         };

@@ -3,6 +3,9 @@
 //! This is the light check of a reader: each record against its leaf in the tree, the tree against the newest signed statement,
 //! each text against its commitment. What it does not ask (signatures, seals, the chain from genesis) is [`crate::audit`]'s.
 
+mod history;
+mod prove;
+
 use std::ops::Range;
 
 use tacho_schemas::content::{Field, Held, MAX_ROW, Row};
@@ -16,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::state::{self, tile_of};
 use crate::pack::Unpacker;
 use crate::store::{Reader, Snapshot};
+
+pub use history::{End, Epoch, History};
 
 /// One moment of a log, for people.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Shown {
     pub seq: Seq,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// Whether its bytes are those in the tree: if not, it is not what was recorded.
+    pub in_tree: bool,
     /// What it means, or why this version does not know.
     pub meaning: std::result::Result<Record, String>,
     /// Its text and descriptors, those that fit their commitments.
@@ -105,6 +112,7 @@ impl<'reader> View<'reader> {
                     self.size
                 ),
             )
+            .with_hint("`tacho list` shows the last ones")
         })
     }
 
@@ -194,7 +202,8 @@ fn differs(from: &str) -> Error {
 
 fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, String>) -> Shown {
     let mut doubts = Vec::new();
-    if tree::leaf_hash(bytes) != *leaf {
+    let in_tree = tree::leaf_hash(bytes) == *leaf;
+    if !in_tree {
         doubts.push("its bytes are not those in the tree".to_owned());
     }
     let meaning = Record::decode(bytes).map_err(|e| e.to_string());
@@ -224,6 +233,7 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
     Shown {
         seq: Seq(seq),
         bytes: bytes.to_vec(),
+        in_tree,
         meaning,
         row,
         doubts,

@@ -81,9 +81,18 @@ impl Event {
         self
     }
 
+    /// Reads only which kind an event claims to be of, if it says so: what else it holds may be malformed.
+    pub fn kind_of_json(text: &str) -> Option<Kind> {
+        #[derive(Deserialize)]
+        struct Peek {
+            kind: Kind,
+        }
+        serde_json::from_str(text).ok().map(|peek: Peek| peek.kind)
+    }
+
     /// Reads one event of `event.schema.json`.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: Json<'_> = serde_json::from_str(text).map_err(|e| meaning(&e))?;
+        let json: Json<'_> = read_object(text)?;
         if !json.kind.is_for_callers() {
             let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
             let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
@@ -108,9 +117,9 @@ impl Event {
         let allowed = json.kind.fields();
         if let Some(field) = content.keys().find(|f| !allowed.contains(f)) {
             let names: Vec<_> = allowed.iter().map(|f| format!("`{f}`")).collect();
-            let kind = json.kind;
             return Err(Error::Meaning(format!(
-                "`{kind}` has no content `{field}`; it may have {}",
+                "`{}` has no content `{field}`; it may have {}",
+                json.kind,
                 names.join(", ")
             )));
         }
@@ -138,12 +147,21 @@ impl Event {
     }
 }
 
+fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    // An array would be read as the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(Error::Meaning("an event is a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|e| meaning(&e))
+}
+
 fn meaning(error: &serde_json::Error) -> Error {
     use serde_json::error::Category;
     Error::Meaning(match error.classify() {
         Category::Data => without_place(error),
         Category::Eof => "not JSON: it ends too early".to_owned(),
-        _ => format!("not JSON: {error}"),
+        // An event is one line.
+        _ => format!("not JSON: {error}").replace(" at line 1 column ", " at column "),
     })
 }
 

@@ -98,6 +98,15 @@ impl Kind {
 }
 
 impl Kind {
+    /// The name with its article: `a message`, `an action`.
+    pub fn with_article(self) -> String {
+        let article = match self.name().starts_with(['a', 'e', 'i', 'o']) {
+            true => "an",
+            false => "a",
+        };
+        format!("{article} {self}")
+    }
+
     /// Says whether a record of this kind can have come in this way.
     ///
     /// What callers, importers and the watcher bring are claims and observations. An approval or a seal that came that way would
@@ -361,14 +370,21 @@ impl Record {
         {
             return refuse("an empty map");
         }
-        let earlier = |seq: &Option<Seq>| seq.is_none_or(|s| s < self.seq);
-        if !earlier(&self.import) || !earlier(&self.session) || !earlier(&self.generation) {
-            return refuse("refers to a record that does not come before it");
+        for (what, seq) in [
+            ("import", self.import),
+            ("session", self.session),
+            ("generation", self.generation),
+        ] {
+            if let Some(seq) = seq.filter(|seq| *seq >= self.seq) {
+                return refuse(&format!("{what} {seq} does not come before the record"));
+            }
         }
         let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq)
-        {
-            return refuse("causes are not ascending and before the record");
+        if !causes.is_sorted_by(|a, b| a < b) {
+            return refuse("causes are not ascending");
+        }
+        if let Some(last) = causes.last().filter(|last| **last >= self.seq) {
+            return refuse(&format!("cause {last} does not come before the record"));
         }
         let fields = self.kind.fields();
         if let Some(field) = self

@@ -179,7 +179,7 @@ pub(super) fn break_epoch(path: &Path, identity: &SigningKey, options: &Options)
         dir,
         lock: _lock,
         mut store,
-        state,
+        mut state,
         ..
     } = find(path, options)?;
     if public(&identity.verifying_key()) != state.identity {
@@ -188,18 +188,28 @@ pub(super) fn break_epoch(path: &Path, identity: &SigningKey, options: &Options)
             "this identity key is not the one that answers for the log",
         ));
     }
-    if KeyRing::recover(
-        &dir.keys(),
-        &verifying(&state.log_key)?,
-        &verifying(&state.epoch_key)?,
-    )
-    .is_ok()
-    {
+    let epoch_key = verifying(&state.epoch_key)?;
+    let mut present = KeyRing::present(&dir.keys(), &verifying(&state.log_key)?, &epoch_key)?;
+    if !present.log {
+        // Perhaps it was rotated.
+        state.find_log_key(&store.snapshot()?)?;
+        present = KeyRing::present(&dir.keys(), &verifying(&state.log_key)?, &epoch_key)?;
+    }
+    if present.epoch {
         return Err(Error::new(
             ErrorKind::Refused,
             "the epoch's key is not lost, so nothing needs a break",
         )
         .with_hint("use `tacho key rotate` to end the epoch"));
+    }
+    if !present.log {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            "the log key is lost too, and a break does not replace it",
+        )
+        .with_hint(
+            "restore `keys/log.pem`, or start a new log that names this one as its predecessor",
+        ));
     }
     let next = KeyRing::prepare_break(&dir.keys())?;
     let body = Key {
