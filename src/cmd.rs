@@ -1,5 +1,6 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod bench;
 mod init;
 mod list;
 mod record;
@@ -21,6 +22,8 @@ pub(crate) enum Verb {
     List(list::Args),
     /// Check that the log is what it was when it was written
     Verify(verify::Args),
+    /// Measure a log on this disk against what the disk and the processor can do
+    Bench(bench::Args),
 }
 
 /// Carries out a verb.
@@ -30,5 +33,6 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Record(args) => record::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
+        Verb::Bench(args) => bench::run(&args, place, term),
     }
 }

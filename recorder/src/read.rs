@@ -90,6 +90,13 @@ impl<'reader> View<'reader> {
         &self.snapshot
     }
 
+    /// Makes the inclusion proof of a record in the tree of all records.
+    pub fn inclusion(&self, seq: Seq) -> Result<Vec<Hash>> {
+        tree::inclusion_proof(seq.0, self.size, |level, index| {
+            state::node(&self.snapshot, self.size, level, index)
+        })
+    }
+
     /// Reads one record.
     pub fn record(&self, seq: Seq) -> Result<Shown> {
         let mut found = None;
@@ -156,9 +163,7 @@ impl<'reader> View<'reader> {
 
     /// Holds a tile against the root.
     fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
-        let path = tree::inclusion_proof(seq, self.size, |level, index| {
-            state::node(&self.snapshot, self.size, level, index)
-        })?;
+        let path = self.inclusion(Seq(seq))?;
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
         let leaf = hashes
             .get(place)
