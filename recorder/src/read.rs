@@ -180,9 +180,7 @@ impl<'reader> View<'reader> {
 
     /// Holds a tile against the root.
     fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
-        let path = tree::inclusion_proof(seq, self.size, |level, index| {
-            state::node(&self.snapshot, self.size, level, index)
-        })?;
+        let path = self.inclusion(Seq(seq), self.size)?;
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
         let leaf = hashes
             .get(place)

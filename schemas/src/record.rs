@@ -287,9 +287,12 @@ pub struct Frame {
 impl Frame {
     /// Checks the canonical encoding of a record of any version, and reads what all versions share.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
+        Self::of(bytes, &canon::check_entries(bytes, MAX_RECORD)?)
+    }
+
+    /// Reads what all versions share from checked bytes with these entries.
+    pub(crate) fn of(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let unframed = || Error::Meaning("does not begin with version, seq and prev".to_owned());
-        let entries = canon::entries(bytes)?;
         let value = |key: usize| {
             let (number, range) = entries.get(key)?;
             if *number != i128::try_from(key).ok()? {
@@ -328,18 +331,16 @@ impl Record {
     /// [`Error::Canon`] means that the bytes are no record at all; [`Error::Meaning`] that they may be one, but say something
     /// that this version does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
-        Self::decode_checked(bytes)
+        let entries = canon::check_entries(bytes, MAX_RECORD)?;
+        Self::decode_checked(bytes, &entries)
     }
 
-    /// Decodes bytes that [`Frame::read`] has passed.
-    pub(crate) fn decode_checked(bytes: &[u8]) -> Result<Self> {
+    /// Decodes checked bytes with these entries.
+    pub(crate) fn decode_checked(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let mut record: Self = canon::read(bytes)?;
-        let body = canon::entries(bytes)?
-            .into_iter()
-            .find(|(key, _)| *key == 15);
+        let body = entries.iter().find(|(key, _)| *key == 15);
         let body = body
-            .and_then(|(_, range)| bytes.get(range))
+            .and_then(|(_, range)| bytes.get(range.clone()))
             .unwrap_or_default();
         record.body = Body::decode(record.kind, body)?;
         record.check()?;
