@@ -1,26 +1,39 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod bench;
+mod completions;
+mod demo;
+mod export;
+mod import;
 mod init;
+mod key;
 mod list;
+mod prove;
 mod record;
 mod verify;
+mod why;
 
 use clap::Subcommand;
 
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term};
 
-/// The verbs.
+/// The verbs; what each does stands with its arguments, where clap finds it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new log
     Init(init::Args),
-    /// Append events from standard input, one JSON object a line
     Record(record::Args),
-    /// Show records
+    Import(import::Args),
     List(list::Args),
-    /// Check that the log is what it was when it was written
+    Why(why::Args),
     Verify(verify::Args),
+    Prove(prove::Args),
+    Export(export::Args),
+    Key(key::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+    /// Measure a log on this disk against what the disk and the processor can do
+    Bench(bench::Args),
 }
 
 /// Carries out a verb.
@@ -28,7 +41,15 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
+        Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
+        Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
+        Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Export(args) => export::run(&args, place, term),
+        Verb::Key(args) => key::run(&args, place, term),
+        Verb::Demo(args) => demo::run(&args, term),
+        Verb::Completions(args) => completions::run(&args, term),
+        Verb::Bench(args) => bench::run(&args, place, term),
     }
 }

@@ -13,7 +13,12 @@ use crate::term::{Exit, Term};
 
 /// The flight recorder and off switch for AI agents that change themselves
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "tacho",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     place: place::Place,

@@ -1,13 +1,13 @@
 //! Where things lie: the log, the identity key, the pins.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use tacho_recorder::log::Options;
+use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pins::KnownLogs;
-use tacho_recorder::{LogDir, SystemClock};
+use tacho_recorder::{ErrorKind, LogDir, Reader, SystemClock};
 
 use crate::term::Failure;
 
@@ -36,8 +36,35 @@ impl Place {
 
     /// The log's directory, to read it.
     pub(crate) fn open_to_read(&self) -> Result<LogDir, Failure> {
-        Ok(LogDir::open_to_read(&self.log()?)?)
+        let path = self.log()?;
+        if !path.is_symlink() && !path.exists() {
+            return Err(nowhere(&path));
+        }
+        Ok(LogDir::open_to_read(&path)?)
     }
+
+    /// The log, to write it.
+    pub(crate) fn open(&self, options: Options) -> Result<Log, Failure> {
+        let dir = self.open_to_read()?;
+        if !dir.database().exists() {
+            return Err(nowhere(dir.path()));
+        }
+        Ok(Log::open(&self.log()?, options)?)
+    }
+}
+
+/// The log's database, to read it.
+pub(crate) fn reader(dir: &LogDir) -> Result<Reader, Failure> {
+    Reader::open(dir).map_err(|error| match error.kind() {
+        ErrorKind::Missing => nowhere(dir.path()),
+        _ => error.into(),
+    })
+}
+
+/// Says what to do where no log is.
+pub(crate) fn nowhere(path: &Path) -> Failure {
+    Failure::new(format!("there is no log in `{}`", path.display()))
+        .hint("`tacho init` makes one; `--log DIR` or TACHO_LOG names another")
 }
 
 /// Where the identity key lies unless told otherwise.
@@ -77,7 +104,7 @@ pub(crate) fn options() -> Result<Options, Failure> {
 }
 
 /// Makes a directory and those above it, closed to others; one that exists is left as it is.
-pub(crate) fn make_private(path: &std::path::Path) -> Result<(), Failure> {
+pub(crate) fn make_private(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new()
         .recursive(true)
@@ -90,4 +117,39 @@ pub(crate) fn make_private(path: &std::path::Path) -> Result<(), Failure> {
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
     getrandom::fill(bytes)
         .map_err(|e| Failure::new(format!("the system gives no random numbers: {e}")))
+}
+
+/// Reads a whole file that the user named.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|e| Failure::new(format!("cannot read `{}`: {}", path.display(), plain(&e))))
+}
+
+/// Writes a file that must not exist yet.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .map_err(|e| {
+            let failure = Failure::new(format!("cannot write `{}`: {}", path.display(), plain(&e)));
+            match e.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    failure.hint("name a new file: nothing is overwritten")
+                }
+                _ => failure,
+            }
+        })
+}
+
+/// A system error's text in our style: no capital, no number.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }

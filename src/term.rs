@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::{Error, ErrorKind};
+use tacho_recorder::Error;
 pub(crate) use tacho_schemas::safe::safe;
 
 /// The exit codes, which scripts may rely on.
@@ -56,6 +56,11 @@ impl Failure {
         self.hint.as_deref()
     }
 
+    /// Whether only the reader of our output went away.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -64,18 +69,9 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let hint = error
-            .hint()
-            .map(str::to_owned)
-            .or_else(|| match error.kind() {
-                ErrorKind::Missing => Some(
-                    "`tacho init` makes a log; `--log DIR` or TACHO_LOG names another".to_owned(),
-                ),
-                _ => None,
-            });
         Self {
             what: error.to_string(),
-            hint,
+            hint: error.hint().map(str::to_owned),
             closed: false,
         }
     }
@@ -91,10 +87,18 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let closed = error.kind() == io::ErrorKind::BrokenPipe;
         Self {
-            what: format!("cannot write the answer: {error}"),
+            what: format!("cannot write the answer: {}", crate::place::plain(&error)),
             hint: None,
             closed,
         }
+    }
+}
+
+/// A number of things: `1 record`, `2 records`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
     }
 }
 

@@ -142,6 +142,17 @@ impl Tail {
     }
 }
 
+/// Reads the newest checkpoint of a log that may be live: an entry that is just being written does not count yet.
+///
+/// Read it before taking a snapshot of the records; then they are there.
+pub fn newest(dir: &LogDir) -> Result<Option<Note>> {
+    match Tail::read(&dir.checkpoints()) {
+        Ok(tail) => Ok(tail.last),
+        Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads all checkpoints, oldest first; an entry that cannot be read is an error with its number.
 pub fn read_all(path: &Path) -> Result<Vec<std::result::Result<Note, String>>> {
     let mut file = files::open_read(path)?;

@@ -324,17 +324,14 @@ fn private_dir(path: &Path) -> Result<()> {
 /// Refuses what is not a directory itself.
 fn check_dir(path: &Path) -> Result<()> {
     let meta = fs::symlink_metadata(path).map_err(|e| Error::io("open", path, e))?;
-    let what = if meta.is_symlink() {
-        "is a symlink"
+    let (what, hint) = if meta.is_symlink() {
+        ("is a symlink", "name the directory that it points to")
     } else if !meta.is_dir() {
-        "is not a directory"
+        ("is not a directory", "a log is a directory: name that")
     } else {
         return Ok(());
     };
-    Err(Error::new(
-        ErrorKind::Denied,
-        format!("{} {what}", Quoted(path)),
-    ))
+    Err(Error::new(ErrorKind::Denied, format!("{} {what}", Quoted(path))).with_hint(hint))
 }
 
 /// Refuses a file of ours that is a symlink or of the wrong sort; it may be absent.

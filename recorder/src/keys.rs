@@ -10,9 +10,9 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
-use ed25519_dalek::{SigningKey, VerifyingKey};
 use nix::fcntl::OFlag;
 use tacho_schemas::Fixed;
 use tacho_schemas::sign::Fingerprint;
@@ -23,6 +23,7 @@ use crate::files::{self, Privacy};
 
 pub mod ring;
 
+pub use ed25519_dalek::SigningKey;
 pub use ring::{KeyRing, PromoteStep, Recovered};
 
 /// Longest key file we read; ours have 119 bytes.

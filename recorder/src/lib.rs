@@ -14,6 +14,7 @@ pub mod draft;
 pub mod error;
 pub mod files;
 pub mod filter;
+pub mod import;
 pub mod index;
 pub mod keys;
 pub mod links;
@@ -23,6 +24,7 @@ pub mod pins;
 pub mod read;
 pub mod store;
 pub mod wal;
+pub mod why;
 
 pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;

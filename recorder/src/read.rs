@@ -3,6 +3,9 @@
 //! This is the light check of a reader: each record against its leaf in the tree, the tree against the newest signed statement,
 //! each text against its commitment. What it does not ask (signatures, seals, the chain from genesis) is [`crate::audit`]'s.
 
+mod history;
+mod prove;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,12 +16,14 @@ use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
 use tacho_schemas::tile::{self, Tile};
 use tacho_schemas::tree;
-use tacho_schemas::{Hash, Seq};
+use tacho_schemas::{Hash, Kind, Seq};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::state::{self, tile_of};
 use crate::pack::Unpacker;
 use crate::store::{Reader, Snapshot};
+
+pub use history::{End, Epoch, History};
 
 /// One moment of a log, for people.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub struct View<'reader> {
     size: u64,
     root: Hash,
     tiles: RefCell<HashMap<Tile, Known>>,
+    unpacker: RefCell<Unpacker>,
 }
 
 /// A tile that was read, so that records near each other, and the nodes above them, do not read it again.
@@ -47,14 +53,14 @@ pub struct Shown {
     pub seq: Seq,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// Whether its bytes are those in the tree: if not, it is not what was recorded, and nothing that it says is known to be true.
+    pub in_tree: bool,
     /// What it means, or why this version does not know.
     pub meaning: std::result::Result<Record, String>,
     /// Its text and descriptors, those that fit their commitments.
     pub row: Row,
     /// What does not fit. Whoever shows the record shows this first.
     pub doubts: Vec<String>,
-    /// Whether its bytes are those in the tree. If not, nothing that it says is known to be true.
-    pub in_tree: bool,
 }
 
 impl Shown {
@@ -78,6 +84,7 @@ impl<'reader> View<'reader> {
             size,
             root: Hash::ZERO,
             tiles: RefCell::default(),
+            unpacker: RefCell::new(Unpacker::new()?),
         };
         if let Some(row) = view.snapshot.commit_row()? {
             let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
@@ -97,14 +104,6 @@ impl<'reader> View<'reader> {
     /// The root over all of them.
     pub fn root(&self) -> Hash {
         self.root
-    }
-
-    /// The root over the first so many records.
-    pub fn root_at(&self, size: u64) -> Result<Hash> {
-        if size == self.size {
-            return Ok(self.root);
-        }
-        self.compute_root(size)
     }
 
     fn compute_root(&self, size: u64) -> Result<Hash> {
@@ -131,6 +130,7 @@ impl<'reader> View<'reader> {
                     self.size
                 ),
             )
+            .with_hint("`tacho list` shows the last ones")
         })
     }
 
@@ -140,7 +140,6 @@ impl<'reader> View<'reader> {
         range: Range<u64>,
         mut f: impl FnMut(Shown) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut unpacker = Unpacker::new()?;
         let range = range.start..range.end.min(self.size);
         let mut next = range.start;
         self.snapshot.records(range.clone(), |seq, bytes| {
@@ -152,7 +151,11 @@ impl<'reader> View<'reader> {
             next += 1;
             let leaf = self.leaf(seq)?;
             let row = match self.snapshot.vault(seq)? {
-                Some(packed) => unpacker.unpack(&packed, MAX_ROW).map_err(|e| e.to_string()),
+                Some(packed) => self
+                    .unpacker
+                    .borrow_mut()
+                    .unpack(&packed, MAX_ROW)
+                    .map_err(|e| e.to_string()),
                 None => Ok(Vec::new()),
             };
             f(show(seq, bytes, &leaf, row))
@@ -161,6 +164,22 @@ impl<'reader> View<'reader> {
             return Err(Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into());
         }
         Ok(())
+    }
+
+    /// Shows each record of one kind to `f`, in order; the others are passed over by their kind alone.
+    pub fn of_kind<E: From<Error>>(
+        &self,
+        kind: Kind,
+        mut f: impl FnMut(Shown) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut found = Vec::new();
+        self.snapshot.records(0..self.size, |seq, bytes| {
+            if Kind::peek(bytes) == Some(kind) {
+                found.push(Seq(seq));
+            }
+            Ok::<(), Error>(())
+        })?;
+        found.into_iter().try_for_each(|seq| f(self.record(seq)?))
     }
 
     /// The leaf that the tree holds for a record.
@@ -204,7 +223,7 @@ impl<'reader> View<'reader> {
 
     /// Holds a tile against the root.
     fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
-        let path = tree::inclusion_proof(seq, self.size, |level, index| self.node(level, index))?;
+        let path = self.inclusion(Seq(seq), self.size)?;
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
         let leaf = hashes
             .get(place)
@@ -255,9 +274,9 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
     Shown {
         seq: Seq(seq),
         bytes: bytes.to_vec(),
+        in_tree,
         meaning,
         row,
         doubts,
-        in_tree,
     }
 }

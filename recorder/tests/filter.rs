@@ -1,5 +1,11 @@
 //! Filters are read, printed and read again.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
 
 use proptest::prelude::*;
 use tacho_recorder::filter::{Filter, Key, Pattern, Span, Term};

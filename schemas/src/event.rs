@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::body::Body;
 use crate::canon;
-use crate::content::{Alternative, Field, MAX_ROW, Provenance};
+use crate::content::{Alternatives, Field, MAX_ROW, Provenance};
 use crate::error::{Error, Result};
 use crate::record::{Actor, Claimed, Kind, MAX_ARTEFACTS, MAX_CAUSES, Role};
 use crate::scalar::{Id, Seq};
@@ -81,12 +81,34 @@ impl Event {
         self
     }
 
+    /// Reads only which kind an event claims to be of, if it says so: what else it holds may be malformed.
+    pub fn kind_of_json(text: &str) -> Option<Kind> {
+        #[derive(Deserialize)]
+        struct Peek {
+            kind: Kind,
+        }
+        serde_json::from_str(text).ok().map(|peek: Peek| peek.kind)
+    }
+
     /// Reads one event of `event.schema.json`.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: Json<'_> = serde_json::from_str(text).map_err(|e| meaning(&e))?;
+        let json: Json<'_> = read_object(text)?;
+        if !json.kind.is_for_callers() {
+            let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
+            let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
+            return Err(Error::Meaning(format!(
+                "`{}` is for the recorder alone to write; a caller may write {}",
+                json.kind,
+                names.join(", ")
+            )));
+        }
         let mut body = serde_json::Deserializer::from_str(json.body.get());
         let body = Body::deserialize_as(json.kind, &mut body)
             .map_err(|e| Error::Meaning(format!("in `body`: {}", without_place(&e))))?;
+        body.check().map_err(|e| match e {
+            Error::Meaning(why) => Error::Meaning(format!("in `body`: {why}")),
+            other => other,
+        })?;
         let content = json.content.0.into_iter().map(|(field, value)| {
             let bytes = read_content(field, value.get())?;
             Ok((field, bytes))
@@ -95,9 +117,9 @@ impl Event {
         let allowed = json.kind.fields();
         if let Some(field) = content.keys().find(|f| !allowed.contains(f)) {
             let names: Vec<_> = allowed.iter().map(|f| format!("`{f}`")).collect();
-            let kind = json.kind;
             return Err(Error::Meaning(format!(
-                "a {kind} has no content `{field}`; it may have {}",
+                "`{}` has no content `{field}`; it may have {}",
+                json.kind,
                 names.join(", ")
             )));
         }
@@ -125,12 +147,21 @@ impl Event {
     }
 }
 
+fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    // An array would be read as the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(Error::Meaning("an event is a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|e| meaning(&e))
+}
+
 fn meaning(error: &serde_json::Error) -> Error {
     use serde_json::error::Category;
     Error::Meaning(match error.classify() {
         Category::Data => without_place(error),
         Category::Eof => "not JSON: it ends too early".to_owned(),
-        _ => format!("not JSON: {error}"),
+        // An event is one line.
+        _ => format!("not JSON: {error}").replace(" at line 1 column ", " at column "),
     })
 }
 
@@ -142,7 +173,7 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Json<'a> {
     kind: Kind,
     actor: Actor,
@@ -196,8 +227,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
     };
     match field {
         Field::Alternatives => {
-            let list: crate::scalar::List<Alternative, 32> =
-                serde_json::from_str(json).map_err(place)?;
+            let list: Alternatives = serde_json::from_str(json).map_err(place)?;
             canon::encode(&list, MAX_ROW)
         }
         Field::Provenance => canon::encode(
@@ -211,7 +241,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct JsonArtefact {
     role: Role,
     path: Option<String>,

@@ -73,6 +73,15 @@ cbor_enum! {
 }
 
 impl Kind {
+    /// Reads the kind of a record without decoding the rest.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        let entries = canon::entries(bytes).ok()?;
+        let (_, range) = entries.into_iter().find(|(key, _)| *key == 5)?;
+        canon::read(bytes.get(range)?)
+            .ok()
+            .and_then(Self::from_number)
+    }
+
     /// Says whether a caller may write this kind; the others are the recorder's own.
     pub fn is_for_callers(self) -> bool {
         matches!(
@@ -89,6 +98,15 @@ impl Kind {
 }
 
 impl Kind {
+    /// The name with its article: `a message`, `an action`.
+    pub fn with_article(self) -> String {
+        let article = match self.name().starts_with(['a', 'e', 'i', 'o']) {
+            true => "an",
+            false => "a",
+        };
+        format!("{article} {self}")
+    }
+
     /// Says whether a record of this kind can have come in this way.
     ///
     /// What callers, importers and the watcher bring are claims and observations. An approval or a seal that came that way would
@@ -213,7 +231,7 @@ cbor_map! {
     ///
     /// ```text
     /// {0: 1, 1: 2, 2: h'5feb…', 3: 1795500000000000000, 4: 81200000000, 5: 6, 6: {24: 1, 25: "claude-code"}, 7: 2,
-    ///  9: {28: 1000}, 15: {91: 2}, 16: {200: h'9c1d…'}}
+    ///  9: {28: 1000}, 15: {104: 2}, 16: {200: h'9c1d…'}}
     /// ```
     pub struct Record {
         /// The version of the format. Keys 0, 1 and 2 mean the same in every version.
@@ -269,9 +287,12 @@ pub struct Frame {
 impl Frame {
     /// Checks the canonical encoding of a record of any version, and reads what all versions share.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
+        Self::of(bytes, &canon::check_entries(bytes, MAX_RECORD)?)
+    }
+
+    /// Reads what all versions share from checked bytes with these entries.
+    pub(crate) fn of(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let unframed = || Error::Meaning("does not begin with version, seq and prev".to_owned());
-        let entries = canon::entries(bytes)?;
         let value = |key: usize| {
             let (number, range) = entries.get(key)?;
             if *number != i128::try_from(key).ok()? {
@@ -310,18 +331,16 @@ impl Record {
     /// [`Error::Canon`] means that the bytes are no record at all; [`Error::Meaning`] that they may be one, but say something
     /// that this version does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
-        Self::decode_checked(bytes)
+        let entries = canon::check_entries(bytes, MAX_RECORD)?;
+        Self::decode_checked(bytes, &entries)
     }
 
-    /// Decodes bytes that [`Frame::read`] has passed.
-    pub(crate) fn decode_checked(bytes: &[u8]) -> Result<Self> {
+    /// Decodes checked bytes with these entries.
+    pub(crate) fn decode_checked(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let mut record: Self = canon::read(bytes)?;
-        let body = canon::entries(bytes)?
-            .into_iter()
-            .find(|(key, _)| *key == 15);
+        let body = entries.iter().find(|(key, _)| *key == 15);
         let body = body
-            .and_then(|(_, range)| bytes.get(range))
+            .and_then(|(_, range)| bytes.get(range.clone()))
             .unwrap_or_default();
         record.body = Body::decode(record.kind, body)?;
         record.check()?;
@@ -338,7 +357,7 @@ impl Record {
             return refuse("the body is of another kind");
         }
         if !self.kind.comes_via(self.via) {
-            return refuse(&format!("a {} cannot come via {}", self.kind, self.via));
+            return refuse(&format!("`{}` cannot come via {}", self.kind, self.via));
         }
         if (self.via == Via::Import) != self.import.is_some() {
             return refuse("`import` stands if and only if `via` is import");
@@ -352,14 +371,21 @@ impl Record {
         {
             return refuse("an empty map");
         }
-        let earlier = |seq: &Option<Seq>| seq.is_none_or(|s| s < self.seq);
-        if !earlier(&self.import) || !earlier(&self.session) || !earlier(&self.generation) {
-            return refuse("refers to a record that does not come before it");
+        for (what, seq) in [
+            ("import", self.import),
+            ("session", self.session),
+            ("generation", self.generation),
+        ] {
+            if let Some(seq) = seq.filter(|seq| *seq >= self.seq) {
+                return refuse(&format!("{what} {seq} does not come before the record"));
+            }
         }
         let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq)
-        {
-            return refuse("causes are not ascending and before the record");
+        if !causes.is_sorted_by(|a, b| a < b) {
+            return refuse("causes are not ascending");
+        }
+        if let Some(last) = causes.last().filter(|last| **last >= self.seq) {
+            return refuse(&format!("cause {last} does not come before the record"));
         }
         let fields = self.kind.fields();
         if let Some(field) = self
@@ -368,7 +394,7 @@ impl Record {
             .flat_map(|c| c.keys())
             .find(|f| !fields.contains(f))
         {
-            return refuse(&format!("a {} has no content `{field}`", self.kind));
+            return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
         self.body.check()
     }

@@ -68,8 +68,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let shown = |path: &std::path::Path| safe(&path.display().to_string()).into_owned();
     if args.json {
         let made = serde_json::json!({
-            "log": path, "origin": origin.as_str(), "log_id": log_id.to_string(), "identity": identity_path,
-            "identity_made": is_new, "fingerprint": fingerprint.to_string(), "known_logs": pins.path(),
+            "log": path.to_string_lossy(), "origin": origin.as_str(), "log_id": log_id.to_string(),
+            "identity": identity_path.to_string_lossy(), "identity_made": is_new,
+            "fingerprint": fingerprint.to_string(), "known_logs": pins.path().to_string_lossy(),
         });
         term.line(made.to_string())?;
         return Ok(Exit::Done);

@@ -1,10 +1,9 @@
 //! `tacho list`: records, one a line.
 
-use tacho_recorder::Reader;
 use tacho_recorder::read::{Shown, View};
 use tacho_schemas::content::Field;
 
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
 /// Show records
@@ -30,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let reader = Reader::open(&place.open_to_read()?)?;
+    let reader = place::reader(&place.open_to_read()?)?;
     let view = View::new(&reader)?;
     let size = view.size();
     let count = if args.count == 0 { size } else { args.count };

@@ -1,7 +1,7 @@
 //! `tacho record`: events in, receipts out.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -13,7 +13,7 @@ use tacho_recorder::{Error, ErrorKind};
 use tacho_schemas::event::Event;
 
 use crate::place::{self, Place};
-use crate::term::{Exit, Failure, Term, safe};
+use crate::term::{Exit, Failure, Term, count, safe};
 
 /// The longest line that is read: an event's text and files together.
 const MAX_LINE: u64 = 64 << 20;
@@ -27,10 +27,9 @@ const UNDER_WAY: usize = 4096;
 /// the order of the events. A line that cannot be recorded is reported on stderr and skipped; the exit code is then 2. What is
 /// recorded this way is a claim of the caller.
 #[derive(clap::Args, Debug)]
-#[command(after_help = concat!(
-    "Example:\n  echo '{\"kind\":\"message\",\"actor\":{\"type\":\"agent\",\"id\":\"claude-code\"},",
-    "\"body\":{\"speaker\":\"assistant\"},\"content\":{\"text\":\"done\"}}' | tacho record"
-))]
+#[command(
+    after_help = "Example:\n  tacho record < events.jsonl\n\nwith one event a line, such as (here in two):\n  {\"kind\":\"message\",\"actor\":{\"type\":\"agent\",\"id\":\"me\"},\"body\":{\"speaker\":\"assistant\"},\n   \"content\":{\"text\":\"done\"}}"
+)]
 pub(crate) struct Args {
     /// Stop at the first line that cannot be recorded
     #[arg(long)]
@@ -53,8 +52,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     }
     let mut options = place::options()?;
     options.accept_loss = args.accept_loss;
-    let log = Log::open(&place.log()?, options)?;
+    let log = place.open(options)?;
     report_opening(&log, term);
+    if io::stdin().is_terminal() {
+        term.note("reading events, one JSON object a line; Ctrl-D ends");
+    }
 
     let mut session = Session {
         log: &log,
@@ -73,13 +75,14 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     closed?;
     if stopped.load(Ordering::Relaxed) {
         term.note(format!(
-            "interrupted; {written} events are durable, and the log is closed cleanly"
+            "interrupted; the log is closed cleanly, with {} more",
+            count(written, "record")
         ));
     }
     if refused > 0 {
         term.note(format!(
-            "{refused} of {} lines were not recorded",
-            refused + written
+            "not recorded: {refused} of {}",
+            count(refused.saturating_add(written), "line")
         ));
         return Ok(Exit::Failure);
     }
@@ -90,7 +93,7 @@ fn report_opening(log: &Log, term: &mut Term) {
     let opening = log.opening();
     if opening.unclean {
         let lost = opening.recovered;
-        term.note(format!("the log was not stopped cleanly; it is checked and sealed, {lost} records had no durable signature yet"));
+        term.note(format!("the log was not stopped cleanly; it is checked and sealed, {} had no durable signature yet", count(lost, "record")));
     }
     for repaired in &opening.keys {
         term.note(repaired.to_string());
@@ -146,7 +149,8 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Result<String, Failu
         return Ok(Some(Err(Failure::new(format!(
             "the line is longer than {} MiB",
             MAX_LINE >> 20
-        )))));
+        ))
+        .hint("split the event, or leave its largest file out"))));
     }
     Ok(Some(
         String::from_utf8(bytes).map_err(|_| Failure::new("the line is not UTF-8")),
@@ -202,7 +206,7 @@ impl Session<'_> {
             let (number, line) = next;
             let submitted = match line {
                 Ok(line) if line.trim().is_empty() => continue,
-                Ok(line) => submit(self.log, &line),
+                Ok(line) => submit(self.log, line.trim()),
                 Err(failure) => Err(Refusal::Line(failure)),
             };
             match submitted {
@@ -232,7 +236,11 @@ impl Session<'_> {
                     if !self.quiet {
                         let line = serde_json::to_string(&receipt)
                             .map_err(|e| Failure::new(e.to_string()))?;
-                        self.term.line(line)?;
+                        // Who no longer reads receipts wants the events recorded all the same.
+                        self.quiet = match self.term.line(line) {
+                            Err(failure) if failure.is_closed() => true,
+                            other => other.map(|()| false)?,
+                        };
                     }
                 }
                 Err(error) if is_about_the_line(&error) => self.refuse(number, &error.into()),
@@ -247,7 +255,8 @@ impl Session<'_> {
         self.term
             .note(format!("line {number}: {}", safe(failure.what())));
         if let Some(hint) = failure.advice() {
-            self.term.note(format!("line {number}: {}", safe(hint)));
+            self.term
+                .note(format!("line {number}: hint: {}", safe(hint)));
         }
     }
 }
@@ -261,13 +270,14 @@ enum Refusal {
 }
 
 fn submit(log: &Log, line: &str) -> Result<Pending, Refusal> {
-    let event = Event::from_json(line).map_err(|e| Refusal::Line(e.into()))?;
-    if let Some(kind) = event.body.kind().filter(|kind| !kind.is_for_callers()) {
-        let what = format!("a {kind} is written by the recorder only");
+    // First, since whoever tries is helped more by this than by hearing of a missing field.
+    if let Some(kind) = Event::kind_of_json(line).filter(|kind| !kind.is_for_callers()) {
+        let what = format!("{} is written by the recorder only", kind.with_article());
         let hint =
             "callers write session, message, action, outcome, mutation, generation and evaluation";
         return Err(Refusal::Line(Failure::new(what).hint(hint)));
     }
+    let event = Event::from_json(line).map_err(|e| Refusal::Line(e.into()))?;
     let way = Way::api(nix::unistd::geteuid().as_raw());
     let draft = Draft::new(event, way).map_err(|e| Refusal::Line(e.into()))?;
     log.submit(draft).map_err(Refusal::Log)

@@ -14,7 +14,7 @@ use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Mark, Report};
 use tacho_schemas::{Fixed, Seq};
 
 use crate::place::{self, Place};
-use crate::term::{Exit, Failure, Term, Tone, safe};
+use crate::term::{Exit, Failure, Term, Tone, count, safe};
 
 /// Check that the log is what it was when it was written
 ///
@@ -64,6 +64,9 @@ enum Require {
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let dir = place.open_to_read()?;
+    if !dir.database().exists() && !dir.checkpoints().exists() {
+        return Err(place::nowhere(dir.path()));
+    }
     let mut marks = Vec::new();
     for path in &args.against {
         marks.extend(read_marks(path)?);
@@ -157,8 +160,7 @@ fn hex_into(text: &str, bytes: &mut [u8; 32]) -> bool {
 /// Reads a checkpoint, a receipt as CBOR, or receipts as JSON lines.
 fn read_marks(path: &Path) -> Result<Vec<Mark>, Failure> {
     let name = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|e| Failure::new(format!("cannot read `{name}`: {e}")))?;
+    let bytes = place::read(path)?;
     if let Ok(note) = Note::parse(&bytes) {
         return Ok(vec![Mark::Checkpoint(note)]);
     }
@@ -197,9 +199,9 @@ fn print(
         .as_ref()
         .map_or("no log".to_owned(), ToString::to_string);
     term.line(format!(
-        "{}  {} records",
+        "{}  {}",
         term.paint(Tone::Strong, &origin),
-        report.size
+        count(report.size, "record")
     ))?;
     let integrity = &report.integrity;
     let mut rows: Vec<(&str, Tone, String)> = Vec::new();
@@ -208,11 +210,13 @@ fn print(
             "integrity",
             Tone::Good,
             format!(
-                "each record is as it was written: {} seals, {} checkpoints, {} tiles agree",
-                integrity.seals, integrity.checkpoints, integrity.tiles
+                "each record is as it was written: {}, {}, {} agree",
+                count(integrity.seals, "seal"),
+                count(integrity.checkpoints, "checkpoint"),
+                count(integrity.tiles, "tile")
             ),
         ),
-        count => ("integrity", Tone::Bad, broken(report, count)),
+        violations => ("integrity", Tone::Bad, broken(report, violations)),
     });
     rows.push(match &report.authenticity {
         Authenticity::Anchored {
@@ -260,14 +264,22 @@ fn print(
         (Some(first), Some(last), 0) => (
             "time",
             Tone::Good,
-            format!("{first:.19} to {last:.19}, the clocks agree"),
+            // Whole seconds; each record has the rest.
+            format!(
+                "{:.19}Z to {:.19}Z, the clocks agree",
+                first.to_string(),
+                last.to_string()
+            ),
         ),
         (Some(_), Some(_), jumps) => {
             let at = clocks.first_jump.unwrap_or_default();
             (
                 "time",
                 Tone::Warn,
-                format!("the clocks disagree {jumps} times, first at {at}"),
+                format!(
+                    "the clocks disagree {}, first at record {at}",
+                    count(jumps, "time")
+                ),
             )
         }
         _ => ("time", Tone::Warn, "no record says".to_owned()),
@@ -279,11 +291,11 @@ fn print(
             Tone::Good,
             "every record is understood".to_owned(),
         ),
-        (count, first) => (
+        (number, first) => (
             "meaning",
             Tone::Bad,
             format!(
-                "not checked ({count}), first {}: {}",
+                "not checked ({number}), first {}: {}",
                 first.unwrap_or_default(),
                 safe(meaning.why.as_deref().unwrap_or(""))
             ),
@@ -311,14 +323,16 @@ fn print(
     }
     if report.unsigned > 0 {
         term.line(format!(
-            "  {:<13} {} records lie behind the last durable signature",
-            "", report.unsigned
+            "  {:<13} {} after the last durable signature",
+            "",
+            count(report.unsigned, "record")
         ))?;
     }
     if report.broken_epochs > 0 {
         term.line(format!(
-            "  {:<13} {} epochs were ended without their key",
-            "", report.broken_epochs
+            "  {:<13} {} ended without a seal, since the key was lost",
+            "",
+            count(report.broken_epochs, "epoch")
         ))?;
     }
     for violation in &integrity.violations {
@@ -357,7 +371,7 @@ fn print(
     term.line(verdict)
 }
 
-fn broken(report: &Report, count: u64) -> String {
+fn broken(report: &Report, violations: u64) -> String {
     let integrity = &report.integrity;
     let first = match integrity.first_bad {
         Some(seq) => format!("first bad record {seq}"),
@@ -367,5 +381,5 @@ fn broken(report: &Report, count: u64) -> String {
         0 => "nothing is proven".to_owned(),
         size => format!("records before {size} are still proven"),
     };
-    format!("{count} violations; {first}; {proven}")
+    format!("{}; {first}; {proven}", count(violations, "violation"))
 }

@@ -79,6 +79,15 @@ pub enum Recovered {
     PastDestroyed,
 }
 
+/// Which of the keys that a log expects are there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Present {
+    /// The log key.
+    pub log: bool,
+    /// The current epoch's key.
+    pub epoch: bool,
+}
+
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -193,6 +202,24 @@ impl KeyRing {
             next_log: None,
         };
         Ok((ring, done))
+    }
+
+    /// Says which of the two keys that the log expects are in some file; changes nothing.
+    pub fn present(dir: &Path, log: &VerifyingKey, epoch: &VerifyingKey) -> Result<Present> {
+        let holds = |names: &[&str], key: &VerifyingKey| -> Result<bool> {
+            for name in names {
+                if let Found::Key(found) = readable(&dir.join(name))?
+                    && found.verifying_key() == *key
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        Ok(Present {
+            log: holds(&[LOG, NEXT_LOG], log)?,
+            epoch: holds(&[CURRENT, NEXT, OLD], epoch)?,
+        })
     }
 
     /// Makes a key for an epoch after a break, where no file holds the current one; then commit the break, then recover.

@@ -257,7 +257,7 @@ fn read_partial(snapshot: &Snapshot<'_>, tile: Tile) -> Result<Vec<Hash>> {
     Ok(hashes)
 }
 
-pub(super) fn raw_key(bytes: &[u8]) -> Result<PublicKey> {
+pub(crate) fn raw_key(bytes: &[u8]) -> Result<PublicKey> {
     bytes
         .try_into()
         .map(Fixed)

@@ -1,0 +1,17 @@
+//! The command line as a person or a script meets it: the real binary, in a home of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod cli {
+    pub(crate) mod asked;
+    pub(crate) mod evidence;
+    pub(crate) mod help;
+    pub(crate) mod home;
+    pub(crate) mod record;
+    pub(crate) mod refused;
+    pub(crate) mod tiles;
+}
