@@ -262,7 +262,14 @@ fn find(path: &Path, options: &Options) -> Result<Found> {
     if let (Some(what), false) = (&lost, options.accept_loss) {
         return Err(loss(what));
     }
-    let store = Store::open_writer(&dir, &lock)?;
+    let store = match Store::open_writer(&dir, &lock) {
+        // What the WAL holds finds no room in the database: the reserve is for days like this.
+        Err(error) if error.kind() == ErrorKind::Full => {
+            dir.release_reserve()?;
+            Store::open_writer(&dir, &lock)?
+        }
+        other => other?,
+    };
     let state = State::read(&store.snapshot()?)?;
     if looked == Wal::Empty && !state.clean && state.size() > 1 {
         let what = "the log was not stopped cleanly, but its WAL is gone and what was in it";
@@ -356,6 +363,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         checkpointed: started,
         checkpointed_size: 0,
         poisoned: false,
+        reserve_spent: false,
         _lock: lock,
     };
     writer.commit(requests)?;
