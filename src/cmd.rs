@@ -3,12 +3,14 @@
 mod completions;
 mod demo;
 mod export;
+mod import;
 mod init;
 mod key;
 mod list;
 mod prove;
 mod record;
 mod verify;
+mod why;
 
 use clap::Subcommand;
 
@@ -20,7 +22,9 @@ use crate::term::{Exit, Failure, Term};
 pub(crate) enum Verb {
     Init(init::Args),
     Record(record::Args),
+    Import(import::Args),
     List(list::Args),
+    Why(why::Args),
     Verify(verify::Args),
     Prove(prove::Args),
     Export(export::Args),
@@ -34,7 +38,9 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
+        Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
+        Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),

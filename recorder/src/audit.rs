@@ -17,6 +17,7 @@ use tacho_schemas::{Fixed, Hash, Seq};
 
 use crate::checkpoints;
 use crate::dir::LogDir;
+use crate::draft::reference_key_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Unpacker;
 use crate::store::{Reader, Snapshot, TileId};
@@ -27,6 +28,9 @@ const CHUNK: u64 = 256;
 
 /// Chunks that a thread may be ahead.
 const AHEAD: usize = 4;
+
+/// Numbers that may be missing before a record; one farther out was put there so that we look for a long time.
+const FAR: u64 = 1 << 20;
 
 /// What is asked of a log.
 #[derive(Clone, Debug, Default)]
@@ -76,10 +80,25 @@ pub fn audit(
         Ok(counts) => counts,
         Err(error) => return unreadable(error, evidence, findings),
     };
-    let size = match snapshot.last_seq() {
-        Ok(last) => last.map_or(0, |last| last.saturating_add(1)),
+    let span = match snapshot.span() {
+        Ok(span) => span,
         Err(error) => return unreadable(error, evidence, findings),
     };
+    let last = span.and_then(|(_, last)| u64::try_from(last).ok());
+    let mut size = last.map_or(0, |last| last.saturating_add(1));
+    if span.is_some_and(|(first, _)| first < 0) {
+        let what = "the log holds records with negative numbers";
+        findings.push((Breach::Store, what.to_owned()));
+    }
+    if size > counts.records.saturating_add(FAR) {
+        let what = format!(
+            "a record has the number {}, but there are {} records",
+            size.saturating_sub(1),
+            counts.records
+        );
+        findings.push((Breach::Store, what));
+        size = counts.records;
+    }
 
     let mut fold = Fold::new(evidence.sizes());
     for (breach, what) in findings {
@@ -90,12 +109,16 @@ pub fn audit(
         tiles: Tiles::new(),
         rows: 0,
         used: Multiset::default(),
+        referred: Multiset::default(),
+        unknown: false,
     };
     walk.all(dir, &snapshot, size, question, &mut progress)?;
     let Walk {
         mut fold,
         rows,
         used,
+        referred,
+        unknown,
         ..
     } = walk;
 
@@ -120,6 +143,10 @@ pub fn audit(
             fold.breach(Breach::Surplus, None, what);
         }
         compare_artefacts(&snapshot, used, &mut fold);
+    }
+    // What a record of a newer version refers to is not known.
+    if !unknown {
+        compare_references(&snapshot, referred, &mut fold);
     }
     let full = tiles_in(size);
     if counts.tiles != full {
@@ -242,6 +269,9 @@ struct Chunk {
     found: Vec<Found>,
     rows: u64,
     used: Multiset,
+    referred: Multiset,
+    /// A record was not understood.
+    unknown: bool,
     error: Option<Error>,
 }
 
@@ -252,6 +282,9 @@ struct Walk {
     rows: u64,
     /// Artefacts that records use.
     used: Multiset,
+    /// References that records bear.
+    referred: Multiset,
+    unknown: bool,
 }
 
 impl Walk {
@@ -312,6 +345,8 @@ impl Walk {
             }
             self.rows += chunk.rows;
             self.used.join(chunk.used);
+            self.referred.join(chunk.referred);
+            self.unknown |= chunk.unknown;
             for found in chunk.found {
                 self.take(snapshot, found);
             }
@@ -440,6 +475,14 @@ impl Checker {
                 (true, Some(Err(_))) => Vault::Row(Some(&[])),
             };
             let single = Single::check(bytes, held);
+            match single.as_ref().map(|s| &s.meaning) {
+                Ok(Ok(record)) => {
+                    if let Some(key) = reference_key_of(record) {
+                        chunk.referred.add(&reference(key.as_bytes(), seq), 1);
+                    }
+                }
+                _ => chunk.unknown = true,
+            }
             let mut artefacts = Vec::new();
             for descriptor in single
                 .iter()
@@ -500,6 +543,32 @@ fn compare_artefacts(snapshot: &Snapshot<'_>, used: Multiset, fold: &mut Fold) {
             "the artefacts are not those that the records use, as often as they do",
         );
     }
+}
+
+/// Holds the table by which retries are found against the records.
+fn compare_references(snapshot: &Snapshot<'_>, referred: Multiset, fold: &mut Fold) {
+    let mut kept = Multiset::default();
+    let outcome = snapshot.references(|key, seq| {
+        kept.add(&reference(key, u64::try_from(seq).unwrap_or(u64::MAX)), 1);
+        Ok::<(), Error>(())
+    });
+    if let Err(error) = outcome {
+        fold.breach(Breach::Store, None, error.to_string());
+    } else if kept != referred {
+        fold.breach(
+            Breach::Store,
+            None,
+            "the references by which retries are found are not those that the records bear",
+        );
+    }
+}
+
+/// A reference and its record as one hash.
+fn reference(key: &[u8], seq: u64) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seq.to_be_bytes());
+    hasher.update(key);
+    Hash(*hasher.finalize().as_bytes())
 }
 
 /// A sum over hashes that is equal for equal multisets, and else almost never: no list has to be kept.

@@ -77,6 +77,8 @@ pub struct Draft {
     causes: Option<List<Seq, MAX_CAUSES>>,
     body: Body,
     kind: Kind,
+    /// The only number that it may get.
+    pub(crate) expected: Option<Seq>,
     content: Option<BTreeMap<Field, Hash>>,
     artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
     /// The vault row, as it is and packed.
@@ -204,6 +206,7 @@ impl Draft {
             causes: List::some(causes)?,
             body: event.body,
             kind,
+            expected: None,
             content: if content.is_empty() {
                 None
             } else {
@@ -213,6 +216,15 @@ impl Draft {
             row,
             files,
         })
+    }
+
+    /// Says which number the record will have: other drafts under way already name it. Refuses what could not be recorded, so that
+    /// no number is left out; the writer refuses the draft if another record came between.
+    pub fn expecting(mut self, seq: Seq) -> Result<Self> {
+        self.place(seq, Hash::ZERO, Time(i64::MAX), u64::MAX)
+            .encode()?;
+        self.expected = Some(seq);
+        Ok(self)
     }
 
     /// What the record will be about.
@@ -227,32 +239,15 @@ impl Draft {
     }
 
     /// The name under which a retry of this event is found again, if the caller gave a reference.
-    ///
-    /// Scoped by the way in, caller, session and actor: one caller's reference never finds another's record.
     pub(crate) fn reference_key(&self) -> Option<Hash> {
         let reference = self.reference.as_ref()?;
-        let mut hasher = blake3::Hasher::new_derive_key("tacho/v1/ref");
-        let auth = self.way.auth.as_ref();
-        let uid = auth
-            .and_then(|a| a.uid)
-            .map_or(String::new(), |uid| uid.to_string());
-        let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
-        let session = self.session.map_or(String::new(), |s| s.to_string());
-        for part in [
-            self.way.via.name(),
-            &uid,
-            &text(auth.and_then(|a| a.token.as_ref())),
-            &text(auth.and_then(|a| a.cell.as_ref())),
-            &self.way.import.map_or(String::new(), |s| s.to_string()),
-            &session,
-            self.actor.id.as_str(),
-            reference.as_str(),
-        ] {
-            // No part holds a line feed: ids are printable ASCII.
-            hasher.update(part.as_bytes());
-            hasher.update(b"\n");
-        }
-        Some(Hash(*hasher.finalize().as_bytes()))
+        let Way { via, auth, import } = &self.way;
+        Some(reference_key(
+            reference,
+            (*via, auth.as_ref(), *import),
+            self.session,
+            &self.actor,
+        ))
     }
 
     /// Whether an earlier record, with its vault row, says the same as this event.
@@ -302,6 +297,43 @@ impl Draft {
             artefacts: self.artefacts.clone(),
         }
     }
+}
+
+/// The name under which a retry of this record is found again, if its caller gave a reference.
+pub(crate) fn reference_key_of(record: &Record) -> Option<Hash> {
+    let way = (record.via, record.auth.as_ref(), record.import);
+    let reference = record.reference.as_ref()?;
+    Some(reference_key(reference, way, record.session, &record.actor))
+}
+
+/// Scoped by the way in, caller, session and actor: one caller's reference never finds another's record.
+fn reference_key(
+    reference: &Id,
+    (via, auth, import): (Via, Option<&Auth>, Option<Seq>),
+    session: Option<Seq>,
+    actor: &Actor,
+) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("tacho/v1/ref");
+    let uid = auth
+        .and_then(|a| a.uid)
+        .map_or(String::new(), |uid| uid.to_string());
+    let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
+    let seq = |seq: Option<Seq>| seq.map_or(String::new(), |s| s.to_string());
+    for part in [
+        via.name(),
+        &uid,
+        &text(auth.and_then(|a| a.token.as_ref())),
+        &text(auth.and_then(|a| a.cell.as_ref())),
+        &seq(import),
+        &seq(session),
+        actor.id.as_str(),
+        reference.as_str(),
+    ] {
+        // No part holds a line feed: ids are printable ASCII.
+        hasher.update(part.as_bytes());
+        hasher.update(b"\n");
+    }
+    Hash(*hasher.finalize().as_bytes())
 }
 
 fn unrecordable(why: &str) -> Error {

@@ -13,6 +13,7 @@ pub mod dir;
 pub mod draft;
 pub mod error;
 pub mod files;
+pub mod import;
 pub mod keys;
 pub mod log;
 pub mod pack;
@@ -20,6 +21,7 @@ pub mod pins;
 pub mod read;
 pub mod store;
 pub mod wal;
+pub mod why;
 
 pub use clock::{Clock, SystemClock};
 pub use dir::LogDir;

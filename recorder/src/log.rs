@@ -121,6 +121,14 @@ impl Options {
             testing_only_step: None,
         }
     }
+
+    /// The same, for an import: epochs end only when the importer says so, since its records name each other by number.
+    #[must_use]
+    pub fn for_import(mut self) -> Self {
+        self.epoch_records = u64::MAX;
+        self.epoch_time = Duration::MAX;
+        self
+    }
 }
 
 impl std::fmt::Debug for Options {

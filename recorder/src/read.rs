@@ -13,7 +13,7 @@ use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
 use tacho_schemas::tile::Tile;
 use tacho_schemas::tree;
-use tacho_schemas::{Hash, Seq};
+use tacho_schemas::{Hash, Kind, Seq};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::state::{self, tile_of};
@@ -144,6 +144,22 @@ impl<'reader> View<'reader> {
             return Err(Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into());
         }
         Ok(())
+    }
+
+    /// Shows each record of one kind to `f`, in order; the others are passed over by their kind alone.
+    pub fn of_kind<E: From<Error>>(
+        &self,
+        kind: Kind,
+        mut f: impl FnMut(Shown) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut found = Vec::new();
+        self.snapshot.records(0..self.size, |seq, bytes| {
+            if Kind::peek(bytes) == Some(kind) {
+                found.push(Seq(seq));
+            }
+            Ok::<(), Error>(())
+        })?;
+        found.into_iter().try_for_each(|seq| f(self.record(seq)?))
     }
 
     /// The leaf that the tree holds for a record.

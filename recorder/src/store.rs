@@ -41,8 +41,8 @@ const WAL_STEP: u64 = 4 << 20;
 /// The writer's database.
 ///
 /// Settings that matter: WAL with `synchronous=FULL` (one fsync per commit), no automatic checkpoint (it would sit in an
-/// acknowledgement's path), no checkpoint on close (a poisoned writer must leave the evidence alone), no cache spill and an
-/// empty WAL before the first write (what [`crate::wal`] relies on), `secure_delete` (an erased text leaves no free page).
+/// acknowledgement's path), no checkpoint on close (a poisoned writer must leave the evidence alone), no cache spill and a
+/// WAL begun anew by the first write (what [`crate::wal`] relies on), `secure_delete` (an erased text leaves no free page).
 #[derive(Debug)]
 pub struct Store {
     conn: Connection,
@@ -80,7 +80,8 @@ impl Store {
 
     /// Opens the database of a log for its one writer; look at the WAL ([`crate::wal::inspect`]) before.
     ///
-    /// SQLite takes what the WAL holds; then it is moved into the database and the WAL emptied, before anything is added.
+    /// SQLite takes what the WAL holds; then it is moved into the database, and the first commit begins the WAL anew. Until then the
+    /// file keeps its bytes: a log that was not stopped cleanly and has an empty WAL is one whose WAL was taken away.
     pub fn open_writer(dir: &LogDir, _writer: &Lock) -> Result<Self> {
         let path = dir.database();
         there(&path)?;
@@ -98,7 +99,7 @@ impl Store {
         }
         let store = Self::of(conn, dir);
         if store.wal_bytes()? > 0 {
-            store.truncate()?;
+            store.move_all("RESTART")?;
         }
         Ok(store)
     }
@@ -158,7 +159,12 @@ impl Store {
     }
 
     fn truncate(&self) -> Result<()> {
-        let moved = checkpoint(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        self.move_all("TRUNCATE")
+    }
+
+    /// Moves everything into the database, so that the next commit begins the WAL anew, with other salts.
+    fn move_all(&self, mode: &str) -> Result<()> {
+        let moved = checkpoint(&self.conn, &format!("PRAGMA wal_checkpoint({mode})"))?;
         if moved.busy {
             return Err(Error::new(
                 ErrorKind::Busy,

@@ -16,8 +16,8 @@
 //! The sums run through the whole file, so a frame after a bad one is judged by the sum *stored* in the bad one.
 //!
 //! Two things must hold for the alarm to be free of false ones, and [`crate::store`] sees to both: pages reach the WAL only
-//! in a COMMIT (no cache spill), and after an unclean stop the WAL is emptied before anything is added (else frames of a torn
-//! transaction lie behind new ones with the same salts).
+//! in a COMMIT (no cache spill), and after an unclean stop the WAL begins anew, with other salts, before anything is added (else
+//! frames of a torn transaction lie behind new ones with the same salts).
 //!
 //! Sums and salts are no protection against someone who can write the file: he makes them fit. They find accidents and crude
 //! cuts; signatures and the chain find the rest.

@@ -88,3 +88,16 @@ fn what_was_acknowledged_is_there_after_a_clean_stop() {
     assert_eq!(report.integrity.tiles, 3);
     assert_eq!(report.unsigned, 0);
 }
+
+#[test]
+fn a_log_verifies_from_its_first_moment() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("log");
+    let log = create(&path);
+    let dir = LogDir::open(&path).unwrap();
+    let report = audit(&dir, &Question::default(), |_, _| ()).unwrap();
+    assert!(report.has_integrity(), "{report:#?}");
+    assert_eq!((report.size, report.integrity.checkpoints), (2, 1));
+    assert_eq!(report.unsigned, 0);
+    log.close().unwrap();
+}

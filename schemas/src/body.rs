@@ -133,6 +133,7 @@ impl Body {
             Self::Action(a) => a.verdict.as_ref().map_or(Ok(()), work::Verdict::check),
             Self::Erasure(e) => e.check(),
             Self::Kill(k) => human::check_target(k.scope, k.target.as_ref(), k.about),
+            Self::Lease(l) => human::check_target(l.scope, l.target.as_ref(), l.about),
             _ => Ok(()),
         }
     }

@@ -247,10 +247,10 @@ impl<'a> Walker<'a> {
         match major {
             UINT | NINT => {}
             BYTES => {
-                self.take(argument)?;
+                self.take(start, argument)?;
             }
             TEXT => {
-                std::str::from_utf8(self.take(argument)?)
+                std::str::from_utf8(self.take(start, argument)?)
                     .or_else(|_| offence(Rule::Utf8).map(|()| ""))?;
             }
             ARRAY | MAP if argument == 0 => return offence(Rule::Empty),
@@ -345,15 +345,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
-        let start = self.at;
+    fn take(&mut self, item: usize, length: u64) -> Result<&'a [u8]> {
         let slice = usize::try_from(length)
             .ok()
-            .and_then(|n| start.checked_add(n))
-            .and_then(|end| self.bytes.get(start..end))
+            .and_then(|n| self.at.checked_add(n))
+            .and_then(|end| self.bytes.get(self.at..end))
             .ok_or(Error::Canon {
                 rule: Rule::Truncated,
-                offset: start,
+                offset: item,
             })?;
         self.at += slice.len();
         Ok(slice)

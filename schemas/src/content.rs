@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::map::{cbor_enum, cbor_map};
 use crate::record::{Kind, Record, Role};
-use crate::scalar::Fixed;
+use crate::scalar::{Fixed, List};
 
 /// The largest decoded vault row in bytes: all free text and descriptors of one record.
 pub const MAX_ROW: usize = 32 << 20;
@@ -96,7 +96,7 @@ impl Field {
     pub fn check(self, bytes: &[u8]) -> Result<()> {
         let bad = |_| Error::Meaning(format!("content `{self}` is malformed"));
         match self {
-            Self::Alternatives => canon::decode::<Vec<Alternative>>(bytes, MAX_ROW)
+            Self::Alternatives => canon::decode::<Alternatives>(bytes, MAX_ROW)
                 .map(drop)
                 .map_err(bad),
             Self::Provenance => canon::decode::<Provenance>(bytes, MAX_ROW)
@@ -142,7 +142,7 @@ impl Kind {
         };
         const MUTATION: &[Field] = &{
             let [a, b, c, d, e, f] = RATIONALE;
-            [a, b, c, d, e, f, F::Path, F::Reason, F::SourceId]
+            [a, b, c, d, e, f, F::Path, F::Name, F::Reason, F::SourceId]
         };
         match self {
             Self::Boot | Self::Seal => &[F::Detail],
@@ -169,10 +169,13 @@ impl Kind {
             Self::Evaluation => &[F::Name, F::Conditions, F::Digest, F::Error, F::SourceId],
             Self::Note => &[F::Text],
             Self::Drill | Self::Gap | Self::Alarm => &[F::Detail],
-            Self::Import => &[F::Path, F::Name, F::Detail],
+            Self::Import => &[F::Path, F::Name, F::Digest, F::Detail],
         }
     }
 }
+
+/// All that the agent thought of, in one content field.
+pub type Alternatives = List<Alternative, 32>;
 
 cbor_map! {
     /// Something else the agent thought of.
@@ -255,8 +258,30 @@ impl Serialize for Salted {
 
 impl<'de> Deserialize<'de> for Salted {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let (salt, RawBuf(bytes)) = Deserialize::deserialize(d)?;
-        Ok(Self { salt, bytes })
+        d.deserialize_tuple(2, SaltedReader)
+    }
+}
+
+struct SaltedReader;
+
+impl<'de> serde::de::Visitor<'de> for SaltedReader {
+    type Value = Salted;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a salt and bytes")
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        use serde::de::Error as _;
+        let (Some(salt), Some(RawBuf(bytes)), None) = (
+            seq.next_element()?,
+            seq.next_element()?,
+            // ciborium would take what is left over for the next thing in the row.
+            seq.next_element::<serde::de::IgnoredAny>()?,
+        ) else {
+            return Err(A::Error::custom("a slot is a salt and bytes, nothing else"));
+        };
+        Ok(Salted { salt, bytes })
     }
 }
 

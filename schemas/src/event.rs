@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::body::Body;
 use crate::canon;
-use crate::content::{Alternative, Field, MAX_ROW, Provenance};
+use crate::content::{Alternatives, Field, MAX_ROW, Provenance};
 use crate::error::{Error, Result};
 use crate::record::{Actor, Claimed, Kind, MAX_ARTEFACTS, MAX_CAUSES, Role};
 use crate::scalar::{Id, Seq};
@@ -93,9 +93,22 @@ impl Event {
     /// Reads one event of `event.schema.json`.
     pub fn from_json(text: &str) -> Result<Self> {
         let json: Json<'_> = read_object(text)?;
+        if !json.kind.is_for_callers() {
+            let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
+            let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
+            return Err(Error::Meaning(format!(
+                "`{}` is for the recorder alone to write; a caller may write {}",
+                json.kind,
+                names.join(", ")
+            )));
+        }
         let mut body = serde_json::Deserializer::from_str(json.body.get());
         let body = Body::deserialize_as(json.kind, &mut body)
             .map_err(|e| Error::Meaning(format!("in `body`: {}", without_place(&e))))?;
+        body.check().map_err(|e| match e {
+            Error::Meaning(why) => Error::Meaning(format!("in `body`: {why}")),
+            other => other,
+        })?;
         let content = json.content.0.into_iter().map(|(field, value)| {
             let bytes = read_content(field, value.get())?;
             Ok((field, bytes))
@@ -105,8 +118,8 @@ impl Event {
         if let Some(field) = content.keys().find(|f| !allowed.contains(f)) {
             let names: Vec<_> = allowed.iter().map(|f| format!("`{f}`")).collect();
             return Err(Error::Meaning(format!(
-                "{} has no content `{field}`; it may have {}",
-                json.kind.with_article(),
+                "`{}` has no content `{field}`; it may have {}",
+                json.kind,
                 names.join(", ")
             )));
         }
@@ -167,7 +180,7 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Json<'a> {
     kind: Kind,
     actor: Actor,
@@ -221,8 +234,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
     };
     match field {
         Field::Alternatives => {
-            let list: crate::scalar::List<Alternative, 32> =
-                serde_json::from_str(json).map_err(place)?;
+            let list: Alternatives = serde_json::from_str(json).map_err(place)?;
             canon::encode(&list, MAX_ROW)
         }
         Field::Provenance => canon::encode(
@@ -236,7 +248,7 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct JsonArtefact {
     role: Role,
     path: Option<String>,

@@ -14,6 +14,7 @@ pub mod content;
 pub mod error;
 pub mod event;
 pub mod hash;
+pub mod links;
 mod map;
 pub mod note;
 pub mod proof;

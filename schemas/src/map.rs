@@ -60,7 +60,7 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// Reads an enumeration's value, as a number or as a name, into the number.
+/// Reads an enumeration's value, a number in CBOR and a name in JSON, into the number.
 pub(crate) struct Choice {
     pub(crate) what: &'static str,
     pub(crate) values: &'static [(u64, &'static str)],
@@ -70,7 +70,12 @@ impl<'de> DeserializeSeed<'de> for Choice {
     type Value = u64;
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<u64, D::Error> {
-        d.deserialize_any(self)
+        // Each format has one spelling: a name in CBOR would be a second one for the same meaning.
+        if d.is_human_readable() {
+            d.deserialize_str(self)
+        } else {
+            d.deserialize_u64(self)
+        }
     }
 }
 
@@ -78,7 +83,7 @@ impl Visitor<'_> for Choice {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a name ({})", words(self.what))
+        write!(f, "a word for {}", Words(self.what))
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
@@ -91,7 +96,7 @@ impl Visitor<'_> for Choice {
             let names: Vec<_> = self.values.iter().map(|(_, n)| format!("`{n}`")).collect();
             E::custom(format_args!(
                 "unknown {} `{}`; known: {}",
-                words(self.what),
+                Words(self.what),
                 name.escape_debug(),
                 names.join(", ")
             ))
@@ -99,16 +104,24 @@ impl Visitor<'_> for Choice {
     }
 }
 
-/// A type's name as plain words: `ActorType` is `actor type`.
-fn words(name: &str) -> String {
-    let mut words = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !words.is_empty() {
-            words.push(' ');
+/// A type's name as words: `ActorType` is `actor type`.
+pub(crate) struct Words(pub(crate) &'static str);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, c) in self.0.char_indices() {
+            if place > 0 && c.is_ascii_uppercase() {
+                f.write_str(" ")?;
+            }
+            write!(f, "{}", c.to_ascii_lowercase())?;
         }
-        words.extend(c.to_lowercase());
+        Ok(())
     }
-    words
+}
+
+/// Says that a structure has none of its fields.
+pub(crate) fn empty<E: serde::de::Error>(name: &'static str) -> E {
+    E::custom(format_args!("an empty {}", Words(name)))
 }
 
 /// Says that a required field is missing.
@@ -156,8 +169,10 @@ macro_rules! cbor_map {
                     }
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
                         $( let mut $field: Option<$ty> = None; )+
+                        let mut known = false;
                         let keys = <$name as $crate::map::Keys>::KEYS;
                         while let Some(key) = map.next_key_seed($crate::map::Key(keys))? {
+                            known |= key >= 0;
                             match key {
                                 $( $key => if $field.replace(map.next_value()?).is_some() {
                                     return Err($crate::map::twice($label));
@@ -166,7 +181,9 @@ macro_rules! cbor_map {
                                 _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                             }
                         }
-                        Ok($name { $( $field: $crate::map::cbor_map!(@take $mode $field $label), )+ })
+                        let read = $name { $( $field: $crate::map::cbor_map!(@take $mode $field $label), )+ };
+                        // Extensions alone are nothing, and nothing has one spelling: absent.
+                        if known { Ok(read) } else { Err($crate::map::empty(stringify!($name))) }
                     }
                 }
                 d.deserialize_map(Reader)
@@ -243,7 +260,7 @@ macro_rules! cbor_enum {
                 let choice = $crate::map::Choice { what: stringify!($name), values: &[$(($number, $label)),+] };
                 let number = choice.deserialize(d)?;
                 Self::from_number(number)
-                    .ok_or_else(|| D::Error::custom(format_args!("unknown {} {number}", stringify!($name))))
+                    .ok_or_else(|| D::Error::custom(format_args!("unknown {} {number}", $crate::map::Words(stringify!($name)))))
             }
         }
     };

@@ -73,6 +73,15 @@ cbor_enum! {
 }
 
 impl Kind {
+    /// Reads the kind of a record without decoding the rest.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        let entries = canon::entries(bytes).ok()?;
+        let (_, range) = entries.into_iter().find(|(key, _)| *key == 5)?;
+        canon::read(bytes.get(range)?)
+            .ok()
+            .and_then(Self::from_number)
+    }
+
     /// Says whether a caller may write this kind; the others are the recorder's own.
     pub fn is_for_callers(self) -> bool {
         matches!(
@@ -222,7 +231,7 @@ cbor_map! {
     ///
     /// ```text
     /// {0: 1, 1: 2, 2: h'5feb…', 3: 1795500000000000000, 4: 81200000000, 5: 6, 6: {24: 1, 25: "claude-code"}, 7: 2,
-    ///  9: {28: 1000}, 15: {91: 2}, 16: {200: h'9c1d…'}}
+    ///  9: {28: 1000}, 15: {104: 2}, 16: {200: h'9c1d…'}}
     /// ```
     pub struct Record {
         /// The version of the format. Keys 0, 1 and 2 mean the same in every version.
@@ -347,11 +356,7 @@ impl Record {
             return refuse("the body is of another kind");
         }
         if !self.kind.comes_via(self.via) {
-            return refuse(&format!(
-                "{} cannot come via {}",
-                self.kind.with_article(),
-                self.via
-            ));
+            return refuse(&format!("`{}` cannot come via {}", self.kind, self.via));
         }
         if (self.via == Via::Import) != self.import.is_some() {
             return refuse("`import` stands if and only if `via` is import");
@@ -388,10 +393,7 @@ impl Record {
             .flat_map(|c| c.keys())
             .find(|f| !fields.contains(f))
         {
-            return refuse(&format!(
-                "{} has no content `{field}`",
-                self.kind.with_article()
-            ));
+            return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
         self.body.check()
     }

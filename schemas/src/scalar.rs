@@ -1,6 +1,7 @@
 //! The small values records are made of, each checked when it is made.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -318,8 +319,30 @@ impl<'a, T, const MAX: usize> IntoIterator for &'a List<T, MAX> {
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Self::new(Vec::deserialize(d)?)
-            .map_err(|_| D::Error::custom(format_args!("a list must have 1 to {MAX} entries")))
+        // Not `Vec::deserialize`: ciborium reads a byte string as a list of small integers, a second spelling.
+        d.deserialize_any(ListReader(PhantomData))
+    }
+}
+
+struct ListReader<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> serde::de::Visitor<'de> for ListReader<T, MAX> {
+    type Value = List<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let count = || A::Error::custom(format_args!("a list must have 1 to {MAX} entries"));
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            if values.len() == MAX {
+                return Err(count());
+            }
+            values.push(value);
+        }
+        List::new(values).map_err(|_| count())
     }
 }
 

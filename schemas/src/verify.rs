@@ -119,7 +119,8 @@ impl Fold {
             self.integrity.first_bad =
                 Some(self.integrity.first_bad.map_or(seq, |first| first.min(seq)));
         }
-        if self.integrity.violations.len() < SPELT_OUT {
+        let violations = &self.integrity.violations;
+        if violations.len() < SPELT_OUT || violations.iter().all(|v| v.breach != breach) {
             self.integrity.violations.push(Violation {
                 breach,
                 seq,

@@ -3,48 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use tacho_schemas::body::{self, Body};
-use tacho_schemas::content::{Alternative, Descriptor, Field, Provenance, Row};
-use tacho_schemas::receipt::{Commit, Receipt};
-use tacho_schemas::record::{Actor, Artefact, Auth, Claimed, Record};
-use tacho_schemas::{Keys, Kind};
+use structures::structures;
+use tacho_schemas::Kind;
+use tacho_schemas::body::Body;
+use tacho_schemas::content::Field;
 
-/// Every structure of the format with its keys.
-fn structures() -> Vec<(String, &'static [(i64, &'static str)])> {
-    fn of<T: Keys>() -> (String, &'static [(i64, &'static str)]) {
-        (T::NAME.to_owned(), T::KEYS)
-    }
-    let mut all = vec![
-        of::<Record>(),
-        of::<Actor>(),
-        of::<Auth>(),
-        of::<Claimed>(),
-        of::<Artefact>(),
-        of::<Alternative>(),
-        of::<Provenance>(),
-        of::<Descriptor>(),
-        of::<Row>(),
-        of::<Commit>(),
-        of::<Receipt>(),
-        of::<body::Rationale>(),
-        of::<body::log::Predecessor>(),
-        of::<body::log::Loss>(),
-        of::<body::work::Guard>(),
-        of::<body::work::Usage>(),
-        of::<body::work::Verdict>(),
-        of::<body::work::Obligation>(),
-        of::<body::work::Stop>(),
-        of::<body::change::Metric>(),
-        of::<body::human::Act>(),
-        of::<body::human::Erased>(),
-    ];
-    all.extend(
-        Body::KEYS
-            .iter()
-            .map(|(kind, keys)| (kind.to_string(), *keys)),
-    );
-    all
-}
+#[allow(dead_code, reason = "each test uses a part")]
+#[path = "support/structures.rs"]
+mod structures;
 
 #[test]
 fn a_number_has_one_name_and_a_name_one_number() {
@@ -55,7 +21,7 @@ fn a_number_has_one_name_and_a_name_one_number() {
             keys.is_sorted_by(|a, b| a.0 < b.0),
             "{structure} is not ascending: {keys:?}"
         );
-        for (number, name) in keys {
+        for (number, name) in &keys {
             assert_eq!(
                 names.entry(*number).or_insert(name),
                 name,

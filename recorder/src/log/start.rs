@@ -18,7 +18,7 @@ use tacho_schemas::scalar::Blob;
 use tacho_schemas::sign::{self, PublicKey, Purpose};
 use tacho_schemas::tile::Tiles;
 use tacho_schemas::tree;
-use tacho_schemas::{Fixed, Hash, Id, LogId, Origin, Seq, Time};
+use tacho_schemas::{Fixed, Hash, Id, Kind, LogId, Origin, Seq, Time};
 
 use super::backfill::Backfill;
 use super::state::{self, State};
@@ -44,8 +44,9 @@ pub(super) struct Started {
 
 /// Makes a new log.
 ///
-/// Order: directory → keys → database → checkpoints file → genesis, each durable. A crash in between leaves a directory that is
-/// refused as not a log and not empty; nothing was recorded in it.
+/// Order: directory → keys → database → checkpoints file → genesis → boot → first checkpoint, each durable. A crash before the
+/// genesis leaves a directory that is refused as not a log and not empty; nothing was recorded in it. A crash after it leaves a
+/// log that the next start finishes.
 pub(super) fn create(beginning: Beginning<'_>, options: Options) -> Result<Started> {
     let dir = LogDir::create(beginning.path)?;
     let lock = dir.lock()?;
@@ -141,8 +142,8 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Started> {
                 state.check_checkpoint(&snapshot, &body, note)?;
                 from = body.size().saturating_sub(1);
             }
-            // The first checkpoint is made at the first stop: an empty file belongs to a log that never stopped.
-            None if state.clean => {
+            // Making a log ends with its first checkpoint; only a crash before that leaves the file empty.
+            None if !is_unused(&snapshot, &state)? => {
                 return Err(Error::new(
                     ErrorKind::Refused,
                     format!(
@@ -361,6 +362,19 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
     if opening.unclean {
         writer.seal(SealReason::UncleanStart)?;
     }
+    // A checkpoint of the start: if the WAL is taken away later, the log is shorter than what it signed. From its first moment a
+    // log has what a verifier asks of it, a checkpoint and a statement over its records.
+    if !opening.unclean {
+        writer.checkpoint()?;
+        writer.keep_statement()?;
+    }
+    if writer.checkpoints.last()?.is_none() {
+        return Err(Error::new(
+            ErrorKind::Full,
+            "the disk has no room for the log's first checkpoint",
+        )
+        .with_hint("free some space on this file system and try again"));
+    }
     Ok(Started {
         path: writer.dir.path().to_owned(),
         origin: writer.state.origin.clone(),
@@ -369,6 +383,17 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         opening,
         writer,
     })
+}
+
+/// Whether nobody ever wrote to the log: it holds only what making and starting it leaves.
+fn is_unused(snapshot: &crate::store::Snapshot<'_>, state: &State) -> Result<bool> {
+    for seq in 0..state.size() {
+        let kind = state::record(snapshot, seq)?.1.kind;
+        if !matches!(kind, Kind::Genesis | Kind::Boot | Kind::Gap | Kind::Seal) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// How many records lie behind the last durable signature; refuses a signature that does not fit.

@@ -348,6 +348,13 @@ impl Writer {
             open.batch.commit_row(&commit.encode()?, &signature.0)?;
         }
         for (place, request) in requests.iter_mut().enumerate() {
+            if request.draft.expected.is_some_and(|seq| seq != open.seq()) {
+                request.tell(Err(Error::new(
+                    ErrorKind::Busy,
+                    "another record came between two that belong together",
+                )));
+                continue;
+            }
             let record = request.draft.place(open.seq(), open.head, time, mono);
             let bytes = match record.encode() {
                 Ok(bytes) => bytes,
@@ -554,7 +561,7 @@ impl Writer {
     }
 
     /// Keeps the last commit's statement, so that a crash leaves no unsigned tail.
-    fn keep_statement(&mut self) -> Result<()> {
+    pub(super) fn keep_statement(&mut self) -> Result<()> {
         if !self.unkept {
             return Ok(());
         }

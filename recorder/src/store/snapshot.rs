@@ -192,14 +192,33 @@ impl<'conn> Snapshot<'conn> {
         })
     }
 
-    /// The number of the last record; nothing if there is none.
+    /// The number of the last record; nothing if there is none. Refuses a table with negative numbers, where no walk would look.
     pub fn last_seq(&self) -> Result<Option<u64>> {
-        let seq: Option<i64> = self
+        let Some((first, last)) = self.span()? else {
+            return Ok(None);
+        };
+        ours(first, "records")?;
+        Ok(Some(ours(last, "records")?))
+    }
+
+    /// The smallest and the largest number of a record, whatever they are.
+    pub fn span(&self) -> Result<Option<(i64, i64)>> {
+        let (first, last): (Option<i64>, Option<i64>) = self
             .conn
-            .prepare_cached("SELECT max(seq) FROM records")
-            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .prepare_cached("SELECT (SELECT min(seq) FROM records), (SELECT max(seq) FROM records)")
+            .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
             .map_err(|e| sql("read", e))?;
-        seq.map(|seq| ours(seq, "records")).transpose()
+        Ok(first.zip(last))
+    }
+
+    /// Shows each request's key and the record it became to `f`, in the order of the keys.
+    pub fn references<E: From<Error>>(
+        &self,
+        mut f: impl FnMut(&[u8], i64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each("SELECT key, seq FROM refs ORDER BY key", [], |row| {
+            f(bytes(row, 0)?, integer(row, 1)?)
+        })
     }
 
     /// The newest commit statement that was kept.
@@ -232,12 +251,8 @@ impl<'conn> Snapshot<'conn> {
         range: Range<u64>,
         mut f: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let end = i64::try_from(range.end).unwrap_or(i64::MAX);
-        // A walk from the start shall stumble over negative numbers, which nobody would see otherwise.
-        let start = match range.start {
-            0 => i64::MIN,
-            start => i64::try_from(start).unwrap_or(i64::MAX),
-        };
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let (start, end) = (number(range.start), number(range.end));
         self.each(statement, [start, end], |row| {
             f(ours(integer(row, 0)?, table)?, bytes(row, 1)?)
         })

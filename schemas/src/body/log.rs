@@ -281,6 +281,8 @@ cbor_enum! {
         1 "open" => Open,
         /// Its end.
         2 "close" => Close,
+        /// More of what its beginning brought.
+        3 "part" => Part,
     }
 }
 

@@ -307,15 +307,33 @@ impl Fold {
         })
     }
 
-    /// A checkpoint from outside counts if the log key signed it; the epoch's key may have changed hands since.
+    /// A checkpoint from outside counts if the log key signed it; the line of the epoch's key need not have been kept with it, and
+    /// in a log that was restored and went on, that epoch has another key.
     fn check_outside_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
-        match self.check_checkpoint(note) {
-            Err((Breach::Checkpoint, seq, what))
-                if Signed::open(note, &self.log_vkeys()).is_ok() =>
-            {
-                Err((Breach::Forked, seq, what))
-            }
-            other => other,
+        let bad = |what: String| (Breach::Checkpoint, None, what);
+        let body = checkpoint::Checkpoint::parse(note.text()).map_err(|e| bad(e.to_string()))?;
+        let size = body.size();
+        let origin = self.genesis.as_ref().map(|g| &g.origin);
+        if !origin.is_some_and(|origin| body.is_of(origin)) {
+            return Err((Breach::Forked, None, "is of another log".to_owned()));
+        }
+        if Signed::open(note, &self.log_vkeys()).is_err() {
+            return Err(bad("lacks a good signature of the log key".into()));
+        }
+        if size > self.tree.size() {
+            let what = format!(
+                "{size} records were signed, but the log ends after {}",
+                self.tree.size()
+            );
+            return Err((Breach::Truncated, Some(Seq(self.tree.size())), what));
+        }
+        match self.seen.get(&size) {
+            Some((root, _)) if root == body.root() => Ok(size),
+            _ => Err((
+                Breach::Forked,
+                Some(Seq(size.saturating_sub(1))),
+                format!("another history was signed at size {size}"),
+            )),
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Violation {
     pub what: String,
 }
 
-/// How many violations a report spells out; the others are counted.
+/// How many violations a report spells out, besides the first of each sort; the others are counted.
 pub const SPELT_OUT: usize = 20;
 
 /// Integrity: is each record, and the order of them, as it was written?

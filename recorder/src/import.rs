@@ -1,0 +1,186 @@
+//! Real files become records: other people's transcripts and lineages.
+//!
+//! What an importer makes is a claim of the file: `via import`, with the file's own times as claimed times. The original bytes are
+//! kept as artefacts, so that a better importer can read them again; what this one did not understand is counted by type in the
+//! closing `import` record, and nothing is dropped in silence.
+//!
+//! ```text
+//! file ─▶ guess ─▶ import(open, original bytes) ─▶ session, message, action, … (cause, claimed time) ─▶ import(close, losses)
+//! ```
+
+mod claude_code;
+mod lines;
+mod pieces;
+mod sink;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tacho_schemas::body::Body;
+use tacho_schemas::body::log::Phase;
+use tacho_schemas::content::Field;
+use tacho_schemas::{Hash, Kind, Seq};
+
+use crate::error::{Error, ErrorKind, Quoted, Result};
+use crate::log::Log;
+use crate::read::View;
+
+pub use sink::Sink;
+
+/// A format of other people's files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// Transcripts of Claude Code, `.claude/projects/*/<session>.jsonl`.
+    ClaudeCode,
+}
+
+impl Format {
+    /// Every format with its name and what it is.
+    pub const ALL: &'static [(&'static str, Self, &'static str)] = &[(
+        "claude-code",
+        Self::ClaudeCode,
+        "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
+    )];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, format, _)| *format == self)
+            .map_or("unknown", |(name, ..)| name)
+    }
+
+    /// Finds a format by name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(n, ..)| *n == name)
+            .map(|(_, format, _)| *format)
+    }
+
+    /// Guesses the format of a file or folder, and says by what.
+    fn guess(path: &Path) -> Result<(Self, &'static str)> {
+        let head = lines::head(path)?;
+        if let Some(why) = claude_code::looks_like(&head) {
+            return Ok((Self::ClaudeCode, why));
+        }
+        let names: Vec<_> = Self::ALL
+            .iter()
+            .map(|(name, ..)| format!("`{name}`"))
+            .collect();
+        Err(Error::new(
+            ErrorKind::Usage,
+            format!("the format of {} cannot be guessed", Quoted(path)),
+        )
+        .with_hint(format!("name it with `--format`: {}", names.join(", "))))
+    }
+}
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// A file or folder.
+    pub path: PathBuf,
+    /// Its format; guessed if not named.
+    pub format: Option<Format>,
+    /// Although it was imported before.
+    pub again: bool,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Its format.
+    pub format: Format,
+    /// By what the format was guessed, if it was.
+    pub guessed: Option<&'static str>,
+    /// The opening and the closing import record.
+    pub records: (Seq, Seq),
+    /// Records made, by kind.
+    pub counts: BTreeMap<Kind, u64>,
+    /// What was not understood, by type.
+    pub losses: BTreeMap<String, u64>,
+}
+
+/// Imports a file. `progress` hears how many bytes of how many are read.
+///
+/// The log must be open in this process alone and its epochs must not end by themselves meanwhile
+/// ([`crate::log::Options::for_import`]): records under way name each other by number.
+pub fn import(
+    log: &Log,
+    view: &View<'_>,
+    request: &Request,
+    known: &mut Known,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Imported> {
+    let (format, guessed) = match request.format {
+        Some(format) => (format, None),
+        None => Format::guess(&request.path).map(|(format, why)| (format, Some(why)))?,
+    };
+    let files = originals(format, &request.path)?;
+    let digest = lines::digest(&files)?;
+    if !request.again
+        && let Some((open, close)) = find(view, &digest)?
+    {
+        let until = close.map_or("its end".to_owned(), |seq| seq.to_string());
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!(
+                "{} was imported before, as records {open} to {until}",
+                Quoted(&request.path)
+            ),
+        )
+        .with_hint("`--again` imports it once more"));
+    }
+    let mut sink = Sink::open(log, format, &request.path, &files, &digest)?;
+    match format {
+        Format::ClaudeCode => claude_code::import(&request.path, &mut sink, known, progress)?,
+    }
+    let (records, counts, losses) = sink.close(format)?;
+    Ok(Imported {
+        format,
+        guessed,
+        records,
+        counts,
+        losses,
+    })
+}
+
+/// What earlier files of the same run said, so that sub-agents in files of their own find their parents.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Sessions by the id that their source gave them.
+    pub(crate) sessions: BTreeMap<String, Seq>,
+}
+
+/// The files whose bytes are kept.
+fn originals(format: Format, path: &Path) -> Result<Vec<PathBuf>> {
+    match format {
+        Format::ClaudeCode => Ok(vec![path.to_owned()]),
+    }
+}
+
+/// Finds the import of a file with this digest.
+fn find(view: &View<'_>, digest: &Hash) -> Result<Option<(Seq, Option<Seq>)>> {
+    let wanted = digest.to_string();
+    let mut found: Option<(Seq, Option<Seq>)> = None;
+    let mut open = None;
+    // Import records are few; all others are passed over by their kind, without decoding them.
+    view.of_kind(Kind::Import, |shown| {
+        let Ok(record) = &shown.meaning else {
+            return Ok(());
+        };
+        let Body::Import(body) = &record.body else {
+            return Ok(());
+        };
+        match body.phase {
+            Phase::Open if shown.text(Field::Digest) == Some(&wanted) => open = Some(shown.seq),
+            Phase::Close if open.is_some() && record.causes().first().copied() == open => {
+                found = open.take().map(|seq| (seq, Some(shown.seq)));
+            }
+            _ => {}
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(found.or(open.map(|seq| (seq, None))))
+}

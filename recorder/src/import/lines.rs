@@ -1,0 +1,172 @@
+//! Files that somebody else wrote, line by line.
+//!
+//! A file may be torn, huge, of another encoding, or grow while it is read. What is read ends where the file ended when it was
+//! opened; a line that is too long is passed over and counted; memory is bounded by the longest line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use tacho_schemas::Hash;
+
+use crate::error::{Error, ErrorKind, Quoted, Result};
+use crate::files;
+
+/// The longest line that is read.
+pub(super) const MAX_LINE: usize = 64 << 20;
+
+/// Bytes at the beginning of a file, enough to guess its format.
+const HEAD: u64 = 256 << 10;
+
+/// Opens a file of somebody else's: a plain one, in an encoding that we read.
+pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+    // Through symlinks: the user named it. A FIFO must not make us wait, so it is refused after opening without blocking.
+    let meta = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+    let refuse = |what: &str, hint: &str| {
+        let error = Error::new(ErrorKind::Usage, format!("{} {what}", Quoted(path)));
+        Err(if hint.is_empty() {
+            error
+        } else {
+            error.with_hint(hint)
+        })
+    };
+    if meta.is_dir() {
+        return refuse("is a directory", "name the files in it");
+    }
+    if !meta.is_file() {
+        return refuse("is not a plain file", "save what it gives to a file first");
+    }
+    let real = std::fs::canonicalize(path).map_err(|e| Error::io("read", path, e))?;
+    let mut file = files::open_read(&real)?;
+    let mut magic = [0; 4];
+    let read = file
+        .read(&mut magic)
+        .map_err(|e| Error::io("read", path, e))?;
+    match magic.get(..read).unwrap_or_default() {
+        [0x1f, 0x8b, ..] => {
+            return refuse("is compressed with gzip", "unpack it first: gunzip -k FILE");
+        }
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            return refuse("is compressed with zstd", "unpack it first: unzstd FILE");
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            return refuse(
+                "is in UTF-16",
+                "convert it first: iconv -f UTF-16 -t UTF-8 FILE",
+            );
+        }
+        [b'P', b'K', 3, 4] => return refuse("is a zip archive", "unpack it first"),
+        _ => {}
+    }
+    std::io::Seek::rewind(&mut file).map_err(|e| Error::io("read", path, e))?;
+    Ok((file, meta.len()))
+}
+
+/// The beginning of a file, as text as far as it is.
+pub(super) fn head(path: &Path) -> Result<String> {
+    let (file, _) = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(HEAD)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
+    Ok(String::from_utf8_lossy(&bytes)
+        .trim_start_matches('\u{feff}')
+        .to_owned())
+}
+
+/// BLAKE3 over files, each with its length: what a file is recognised by when it comes again.
+pub(super) fn digest(paths: &[PathBuf]) -> Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    for path in paths {
+        let (file, length) = open(path)?;
+        hasher.update(&length.to_be_bytes());
+        hasher
+            .update_reader(file.take(length))
+            .map_err(|e| Error::io("read", path, e))?;
+    }
+    Ok(Hash(*hasher.finalize().as_bytes()))
+}
+
+/// One line.
+pub(super) struct Line {
+    /// Its text without its end, or why it has none.
+    pub(super) text: Result<String, &'static str>,
+    /// Where it ends in the file, in bytes.
+    pub(super) end: u64,
+}
+
+/// The lines of a file, and the hash of everything read so far.
+pub(super) struct Lines {
+    input: BufReader<std::io::Take<File>>,
+    path: PathBuf,
+    pub(super) length: u64,
+    at: u64,
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (file, length) = open(path)?;
+        Ok(Self {
+            input: BufReader::with_capacity(1 << 16, file.take(length)),
+            path: path.to_owned(),
+            length,
+            at: 0,
+            hasher: blake3::Hasher::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// BLAKE3 of everything up to the end of the last line.
+    pub(super) fn prefix_hash(&self) -> Hash {
+        Hash(*self.hasher.finalize().as_bytes())
+    }
+
+    /// Reads the next line; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+        self.buffer.clear();
+        let mut too_long = false;
+        loop {
+            let read = self
+                .input
+                .fill_buf()
+                .map_err(|e| Error::io("read", &self.path, e))?;
+            if read.is_empty() {
+                break;
+            }
+            let (part, ended) = match read.iter().position(|b| *b == b'\n') {
+                Some(at) => (read.get(..=at).unwrap_or(read), true),
+                None => (read, false),
+            };
+            let used = part.len();
+            self.hasher.update(part);
+            too_long |= self.buffer.len() + used > MAX_LINE;
+            if !too_long {
+                self.buffer.extend_from_slice(part);
+            }
+            self.input.consume(used);
+            self.at += u64::try_from(used).unwrap_or(0);
+            if ended {
+                break;
+            }
+        }
+        if self.buffer.is_empty() && !too_long {
+            return Ok(None);
+        }
+        let text = if too_long {
+            Err("line_too_long")
+        } else {
+            let mut bytes = self.buffer.as_slice();
+            if self.at == u64::try_from(bytes.len()).unwrap_or(0) {
+                bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            }
+            let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            std::str::from_utf8(bytes)
+                .map(str::to_owned)
+                .map_err(|_| "line_not_utf8")
+        };
+        Ok(Some(Line { text, end: self.at }))
+    }
+}

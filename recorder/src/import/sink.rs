@@ -1,0 +1,254 @@
+//! Where an importer puts what it read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tacho_schemas::body::log::{Import, Loss, Phase, SealReason};
+use tacho_schemas::content::Field;
+use tacho_schemas::event::{Attachment, Event};
+use tacho_schemas::record::{Actor, ActorType, Role};
+use tacho_schemas::scalar::List;
+use tacho_schemas::{Hash, Id, Kind, Seq};
+
+use super::{Format, lines};
+use crate::draft::{Draft, Way};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Log, Pending};
+
+/// Records under way at the most.
+const UNDER_WAY: usize = 4096;
+
+/// An epoch ends after so many records of an import.
+const EPOCH: u64 = 65_536;
+
+/// Original bytes in one artefact.
+const PIECE: u64 = 4 << 20;
+
+/// Pieces in one record.
+const PIECES: usize = 8;
+
+/// Types of losses that are kept apart; more become `other`.
+const MAX_LOSSES: usize = 250;
+
+/// Takes events, gives them numbers before they are durable, and counts what was lost.
+///
+/// Records of a file name each other (an outcome its action, a generation its parents), and waiting for each to be durable would
+/// cost an fsync a line. So the sink says which number each record will have, and the writer refuses a draft that would get another.
+#[derive(Debug)]
+pub struct Sink<'log> {
+    log: &'log Log,
+    way: Way,
+    open: Seq,
+    next: u64,
+    epoch: u64,
+    under_way: VecDeque<(Seq, Pending)>,
+    counts: BTreeMap<Kind, u64>,
+    losses: BTreeMap<String, u64>,
+}
+
+impl<'log> Sink<'log> {
+    /// Writes the opening record, with the original bytes.
+    pub(super) fn open(
+        log: &'log Log,
+        format: Format,
+        path: &Path,
+        files: &[PathBuf],
+        digest: &Hash,
+    ) -> Result<Self> {
+        let mut pieces = Pieces {
+            files: files.to_vec(),
+            current: None,
+            place: 0,
+        };
+        let mut event = Event::new(system()?, phase(Phase::Open, format)?)
+            .with(Field::Path, path.display().to_string())
+            .with(Field::Digest, digest.to_string());
+        event.artefacts = pieces.take()?;
+        let receipt = log.append(event, Way::recorder())?;
+        let open = receipt.seq;
+        let mut sink = Self {
+            log,
+            way: Way::recorder(),
+            open,
+            next: open.0 + 1,
+            epoch: 0,
+            under_way: VecDeque::new(),
+            counts: BTreeMap::new(),
+            losses: BTreeMap::new(),
+        };
+        loop {
+            let artefacts = pieces.take()?;
+            if artefacts.is_empty() {
+                break;
+            }
+            let mut event = Event::new(system()?, phase(Phase::Part, format)?);
+            event.causes = vec![open];
+            event.artefacts = artefacts;
+            sink.put(event)?;
+        }
+        sink.way = Way::import(open);
+        sink.counts.clear();
+        Ok(sink)
+    }
+
+    /// The opening record.
+    pub fn import(&self) -> Seq {
+        self.open
+    }
+
+    /// Puts an event, and returns the number that its record will have; none if it cannot be recorded, which is counted.
+    pub fn put(&mut self, event: Event) -> Result<Option<Seq>> {
+        let seq = Seq(self.next);
+        let draft = Draft::new(event, self.way.clone()).and_then(|draft| draft.expecting(seq));
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(error) if error.kind() == ErrorKind::Unrecordable => {
+                self.lose("unrecordable");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        *self.counts.entry(draft.kind()).or_default() += 1;
+        self.under_way.push_back((seq, self.log.submit(draft)?));
+        self.next += 1;
+        self.epoch += 1;
+        self.drain(UNDER_WAY)?;
+        if self.epoch >= EPOCH {
+            self.drain(0)?;
+            self.next = self.log.seal(SealReason::Cadence)?.seq.0 + 1;
+            self.epoch = 0;
+        }
+        Ok(Some(seq))
+    }
+
+    /// Counts something that was not understood.
+    pub fn lose(&mut self, what: &str) {
+        let known = self.losses.contains_key(what) || self.losses.len() < MAX_LOSSES;
+        let what: String = if known {
+            what.chars().map(plain).take(64).collect()
+        } else {
+            "other".to_owned()
+        };
+        let what = if what.is_empty() {
+            "empty".to_owned()
+        } else {
+            what
+        };
+        *self.losses.entry(what).or_default() += 1;
+    }
+
+    /// Writes the closing record.
+    #[allow(
+        clippy::type_complexity,
+        reason = "three things that are taken apart at once"
+    )]
+    pub(super) fn close(
+        mut self,
+        format: Format,
+    ) -> Result<((Seq, Seq), BTreeMap<Kind, u64>, BTreeMap<String, u64>)> {
+        self.drain(0)?;
+        let mut body = phase(Phase::Close, format)?;
+        body.count = Some(self.counts.values().sum());
+        let losses = self.losses.iter().map(|(what, count)| {
+            Ok(Loss {
+                count: *count,
+                what: Id::new(what.as_str())?,
+            })
+        });
+        body.losses = List::some(losses.collect::<Result<_>>()?)?;
+        let mut event = Event::new(system()?, body);
+        event.causes = vec![self.open];
+        let close = self.log.append(event, Way::recorder())?.seq;
+        Ok(((self.open, close), self.counts, self.losses))
+    }
+
+    fn drain(&mut self, left: usize) -> Result<()> {
+        while self.under_way.len() > left {
+            let Some((seq, pending)) = self.under_way.pop_front() else {
+                return Ok(());
+            };
+            let receipt = pending.wait()?;
+            if receipt.seq != seq {
+                return Err(Error::new(
+                    ErrorKind::Poisoned,
+                    format!("record {seq} became {}", receipt.seq),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A character of a loss' name: what an id may hold.
+fn plain(c: char) -> char {
+    if c.is_ascii_graphic() { c } else { '_' }
+}
+
+fn system() -> Result<Actor> {
+    Ok(Actor {
+        actor_type: ActorType::System,
+        id: Id::new("tacho-import")?,
+        model: None,
+        on_behalf_of: None,
+    })
+}
+
+fn phase(phase: Phase, format: Format) -> Result<Import> {
+    Ok(Import {
+        count: None,
+        phase,
+        format: Id::new(format.name())?,
+        format_version: None,
+        losses: None,
+    })
+}
+
+/// The original bytes, in pieces that end with lines where they can.
+struct Pieces {
+    files: Vec<PathBuf>,
+    current: Option<(std::io::Take<std::fs::File>, PathBuf, Vec<u8>)>,
+    place: usize,
+}
+
+impl Pieces {
+    /// Takes the next pieces, as many as one record carries.
+    fn take(&mut self) -> Result<Vec<Attachment>> {
+        let mut taken = Vec::new();
+        while taken.len() < PIECES {
+            let Some((input, path, rest)) = &mut self.current else {
+                let Some(path) = self.files.get(self.place).cloned() else {
+                    break;
+                };
+                self.place += 1;
+                let (file, length) = lines::open(&path)?;
+                self.current = Some((file.take(length), path, Vec::new()));
+                continue;
+            };
+            let mut bytes = std::mem::take(rest);
+            let room = PIECE.saturating_sub(u64::try_from(bytes.len()).unwrap_or(0));
+            let read = input.by_ref().take(room).read_to_end(&mut bytes);
+            let read = read.map_err(|e| Error::io("read", path, e))?;
+            let more = u64::try_from(read) == Ok(room) && room > 0;
+            // A secret that lies across two pieces would not be found: cut where a line ends.
+            if more && let Some(end) = bytes.iter().rposition(|b| *b == b'\n') {
+                *rest = bytes.split_off(end + 1);
+            }
+            let path = path.display().to_string();
+            if !more {
+                self.current = None;
+                if bytes.is_empty() {
+                    continue;
+                }
+            }
+            taken.push(Attachment {
+                role: Role::Original,
+                path: Some(path),
+                media_type: None,
+                unredacted_blake3: None,
+                bytes,
+            });
+        }
+        Ok(taken)
+    }
+}
