@@ -165,11 +165,18 @@ fn meaning(error: &serde_json::Error) -> Error {
     })
 }
 
-/// The message without the line and column, which count within the event and would mislead in a stream of lines.
+/// The message in plain words, without the line and column, which count within the event and would mislead in a stream of lines.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ")
-        .map_or(text.clone(), |(message, _)| message.to_owned())
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
+    // The names of Rust's types mean nothing to whoever wrote the JSON.
+    ["u64", "u32", "u16", "i64"]
+        .iter()
+        .fold(message.to_owned(), |message, name| {
+            message.replace(&format!("expected {name}"), "expected a whole number")
+        })
 }
 
 #[derive(Deserialize)]
