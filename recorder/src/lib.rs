@@ -18,6 +18,7 @@ pub mod log;
 pub mod pack;
 pub mod pins;
 pub mod read;
+pub mod redact;
 pub mod store;
 pub mod wal;
 
@@ -26,4 +27,5 @@ pub use dir::LogDir;
 pub use error::{Error, ErrorKind, Result};
 pub use keys::KeyRing;
 pub use log::Log;
+pub use redact::Redactor;
 pub use store::{Reader, Store};

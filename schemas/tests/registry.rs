@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tacho_schemas::body::{self, Body};
 use tacho_schemas::content::{Alternative, Descriptor, Field, Provenance, Row};
 use tacho_schemas::receipt::{Commit, Receipt};
-use tacho_schemas::record::{Actor, Artefact, Auth, Claimed, Record};
+use tacho_schemas::record::{Actor, Artefact, Auth, Claimed, Record, Redaction};
 use tacho_schemas::{Keys, Kind};
 
 /// Every structure of the format with its keys.
@@ -20,6 +20,7 @@ fn structures() -> Vec<(String, &'static [(i64, &'static str)])> {
         of::<Auth>(),
         of::<Claimed>(),
         of::<Artefact>(),
+        of::<Redaction>(),
         of::<Alternative>(),
         of::<Provenance>(),
         of::<Descriptor>(),
