@@ -13,6 +13,7 @@
 //! accident. It cannot guard against an agent that encodes one before saying it.
 
 mod event;
+mod lazy;
 mod pattern;
 
 use std::borrow::Cow;
@@ -22,12 +23,12 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use regex_automata::meta::Regex;
 use tacho_schemas::Id;
 use tacho_schemas::record::{MAX_REDACTIONS, Redaction};
 use tacho_schemas::scalar::List;
 
 use crate::error::{Error, ErrorKind, Result};
+use lazy::Lazy;
 use pattern::{Pattern, Patterns};
 
 /// What every marker begins with; the kind and `]` follow.
@@ -46,7 +47,7 @@ pub struct Redactor {
     literals: AhoCorasick,
     /// Which patterns to try where a literal stands, each with the literal as it writes it.
     tries: Vec<Vec<(usize, String)>>,
-    placeholder: Option<Regex>,
+    placeholder: Option<Arc<Lazy>>,
 }
 
 /// Text without secrets, and what was taken out.
@@ -96,7 +97,7 @@ impl Redactor {
         Ok(Arc::new(made))
     }
 
-    fn of(patterns: Vec<Arc<Pattern>>, placeholder: Option<Regex>) -> Result<Self> {
+    fn of(patterns: Vec<Arc<Pattern>>, placeholder: Option<Arc<Lazy>>) -> Result<Self> {
         let mut tries: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
         for (place, pattern) in patterns.iter().enumerate() {
             for literal in &pattern.at {
@@ -228,9 +229,10 @@ impl Redactor {
         out
     }
 
-    /// Tries the examples that come with the patterns, from a place in the list on.
+    /// Compiles the patterns from a place in the list on, and tries the examples that come with them.
     fn prove(&self, first: usize) -> Result<()> {
         for pattern in self.patterns.iter().skip(first) {
+            pattern.check()?;
             for example in &pattern.yes {
                 let (text, wanted) = example.both(&pattern.kind);
                 if self.redact(&text).text != wanted {
@@ -371,30 +373,10 @@ mod tests {
     #[test]
     fn every_example_of_our_patterns_holds() {
         let redactor = Redactor::builtin().unwrap();
-        let mut wrong = Vec::new();
-        for (place, pattern) in redactor.patterns.iter().enumerate() {
-            assert!(!pattern.yes.is_empty(), "{pattern:?} has no example");
-            for example in &pattern.yes {
-                let (text, wanted) = example.both(&pattern.kind);
-                let got = redactor.redact(&text).text.into_owned();
-                if got != wanted {
-                    wrong.push(format!(
-                        "{place} {}: {text}\n  -> {got}\n  != {wanted}",
-                        pattern.kind
-                    ));
-                }
-            }
-            for example in &pattern.no {
-                let (text, _) = example.both(&pattern.kind);
-                let got = redactor.redact(&text);
-                if got.text != text {
-                    wrong.push(format!(
-                        "{place} {}: {text}\n  -> {} (should stay)",
-                        pattern.kind, got.text
-                    ));
-                }
-            }
+        redactor.prove(0).unwrap();
+        for pattern in &redactor.patterns {
+            assert!(!pattern.yes.is_empty(), "{} has no example", pattern.kind);
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(redactor.patterns.len() > 60);
     }
 }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
-use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use serde::Deserialize;
 use tacho_schemas::Id;
 
+use super::lazy::Lazy;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Kinds that a record has no room for are counted under this name.
@@ -36,16 +35,14 @@ pub(super) struct Pattern {
     pub(super) at: Vec<String>,
     pub(super) yes: Vec<Example>,
     pub(super) no: Vec<Example>,
-    regex: Regex,
-    grouped: bool,
-    ignore_case: bool,
+    regex: Lazy,
     inside: bool,
     back: usize,
     reach: usize,
     entropy: Option<f32>,
     mixed: bool,
-    unless: Option<Regex>,
-    placeholder: Option<Regex>,
+    unless: Option<Lazy>,
+    placeholder: Option<Arc<Lazy>>,
 }
 
 /// Text with the secret between `«` and `»`. `{+}` stands for nothing: it keeps our examples from being taken for secrets.
@@ -85,7 +82,7 @@ impl fmt::Display for Example {
 pub(super) struct Patterns {
     pub(super) list: Vec<Arc<Pattern>>,
     /// What a value looks like that only stands for one.
-    pub(super) placeholder: Option<Regex>,
+    pub(super) placeholder: Option<Arc<Lazy>>,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +119,7 @@ struct Entry {
 
 impl Patterns {
     /// Reads a file; what a placeholder looks like is given, or comes with it.
-    pub(super) fn read(toml: &str, placeholder: Option<Regex>) -> Result<Self> {
+    pub(super) fn read(toml: &str, placeholder: Option<Arc<Lazy>>) -> Result<Self> {
         let file: File = toml::from_str(toml).map_err(|e| {
             let place = e.span().map_or(0, |span| {
                 let before = toml.get(..span.start).unwrap_or_default();
@@ -131,12 +128,10 @@ impl Patterns {
             let why = e.message().replace('\n', " ");
             usage(format!("the patterns of secrets, line {place}: {why}"))
         })?;
-        let placeholder = match (placeholder, file.placeholder) {
-            (None, Some(regex)) => Some(compile(&regex, true).map_err(|e| usage(e.to_string()))?),
-            (given, _) => given,
-        };
+        let own = file.placeholder.map(|regex| Lazy::new(regex, true));
+        let placeholder = placeholder.or(own.map(Arc::new));
         let list = file.secret.into_iter();
-        let list = list.map(|entry| entry.compile(placeholder.as_ref()).map(Arc::new));
+        let list = list.map(|entry| entry.ready(placeholder.as_ref()).map(Arc::new));
         Ok(Self {
             list: list.collect::<Result<_>>()?,
             placeholder,
@@ -145,7 +140,7 @@ impl Patterns {
 }
 
 impl Entry {
-    fn compile(self, placeholder: Option<&Regex>) -> Result<Pattern> {
+    fn ready(self, placeholder: Option<&Arc<Lazy>>) -> Result<Pattern> {
         let wrong = |why: &str| wrong(&self.name, why);
         let name = self.name.as_bytes();
         if name.is_empty() || name.len() > MAX_NAME || !name.iter().all(|b| may_name(*b)) {
@@ -167,32 +162,16 @@ impl Entry {
                 "reaches too far: at most {MAX_REACH} bytes"
             )));
         }
-        let bad = |field: &str, e: &dyn fmt::Display| {
-            let why = e.to_string().replace('\n', " ");
-            wrong(&format!("has a bad `{field}`: {why}"))
-        };
-        let regex =
-            compile(&self.regex, self.ignore_case).map_err(|e| bad("regex", &reason(&e)))?;
-        if regex.is_match("") {
-            return Err(wrong("has a `regex` that finds nothing at all"));
-        }
-        let unless = self.unless.as_deref().map(|regex| compile(regex, true));
-        let unless = unless.transpose().map_err(|e| bad("unless", &reason(&e)))?;
         let examples = |list: &[String]| list.iter().cloned().map(Example).collect();
         Ok(Pattern {
-            grouped: regex
-                .group_info()
-                .group_len(regex_automata::PatternID::ZERO)
-                > 1,
             kind: Id::new(self.name.as_str())?,
-            regex,
-            ignore_case: self.ignore_case,
+            regex: Lazy::new(self.regex, self.ignore_case),
             inside: self.inside,
             back: self.back,
             reach,
             entropy: self.entropy,
             mixed: self.mixed,
-            unless,
+            unless: self.unless.map(|regex| Lazy::new(regex, true)),
             placeholder: placeholder.filter(|_| self.weak).cloned(),
             yes: examples(&self.yes),
             no: examples(&self.no),
@@ -202,29 +181,54 @@ impl Entry {
 }
 
 impl Pattern {
+    /// Compiles the regexes, and says what is wrong with them.
+    pub(super) fn check(&self) -> Result<()> {
+        let bad = |field: &str, why: &str| self.wrong(&format!("has a bad `{field}`: {why}"));
+        let regex = self.regex.compile().map_err(|e| bad("regex", &e))?;
+        if regex.is_match("") {
+            return Err(self.wrong("has a `regex` that finds nothing at all"));
+        }
+        let others = [
+            ("unless", self.unless.as_ref()),
+            ("placeholder", self.placeholder.as_deref()),
+        ];
+        for (field, regex) in others {
+            if let Some(regex) = regex {
+                regex.compile().map_err(|e| bad(field, &e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the secret stands that this pattern finds at a literal, if any.
     ///
     /// The regex is tried at one place only, with all around it in view.
     pub(super) fn find(&self, bytes: &[u8], literal: &str, at: usize) -> Option<Range<usize>> {
         let start = at.checked_sub(self.back)?;
         // The literals are found in any case.
-        if !self.ignore_case && !bytes.get(at..)?.starts_with(literal.as_bytes())
+        if !self.regex.ignore_case && !bytes.get(at..)?.starts_with(literal.as_bytes())
             || !self.inside && is_inside_word(bytes.get(..start)?)
         {
             return None;
         }
         let end = bytes.len().min(at.saturating_add(self.reach));
         let input = Input::new(bytes).range(start..end).anchored(Anchored::Yes);
-        let mut range = if self.grouped {
-            let mut groups = self.regex.create_captures();
-            self.regex.search_captures(&input, &mut groups);
+        // INVARIANT: all regexes compile; a test and `with_extra` see to it. One that did not would take all in its reach.
+        let Some(regex) = self.regex.get() else {
+            return Some(start..end);
+        };
+        // Most literals begin no secret: that much is said without looking for groups.
+        let half = regex.search_half(&input)?;
+        let mut range = if regex.group_info().group_len(half.pattern()) > 1 {
+            let mut groups = regex.create_captures();
+            regex.search_captures(&input, &mut groups);
             let mut taking_part = groups.iter().skip(1).flatten();
             taking_part.next()?.range()
         } else {
-            self.regex.search(&input)?.range()
+            start..half.offset()
         };
         let secret = bytes.get(range.clone())?;
-        if !self.accepts(secret) {
+        if cuts_escape(bytes.get(..range.start)?, secret) || !self.accepts(secret) {
             return None;
         }
         if range.end == end {
@@ -259,11 +263,22 @@ fn is_inside_word(before: &[u8]) -> bool {
     let hex = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_hexdigit);
     match before {
         [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f'] => false,
-        [.., b'%', a, b] => !hex(&[*a, *b]),
-        [.., b'\\', b'u', a, b, c, d] => !hex(&[*a, *b, *c, *d]),
+        [.., b'%', a, b] if hex(&[*a, *b]) => false,
+        [.., b'\\', b'u', a, b, c, d] if hex(&[*a, *b, *c, *d]) => false,
         [.., last] => last.is_ascii_alphanumeric(),
         [] => false,
     }
+}
+
+/// Whether the first letter of the secret belongs to the backslash before it, as in `\npm_`: then it is not that secret, and
+/// taking it out would leave text that is no JSON any more.
+fn cuts_escape(before: &[u8], secret: &[u8]) -> bool {
+    let backslashes = before.iter().rev().take(64);
+    let backslashes = backslashes.take_while(|b| **b == b'\\').count();
+    let escaped = secret
+        .first()
+        .is_some_and(|first| b"nrtbfu\"\\/".contains(first));
+    escaped && backslashes % 2 == 1
 }
 
 fn goes_on(byte: u8) -> bool {
@@ -284,35 +299,6 @@ fn entropy(secret: &[u8]) -> f32 {
         .map(|count| f32::from(*count) / total)
         .map(|share| -share * share.log2())
         .sum()
-}
-
-fn compile(regex: &str, ignore_case: bool) -> Result<Regex, Box<regex_automata::meta::BuildError>> {
-    let syntax = syntax::Config::new()
-        .unicode(false)
-        .utf8(false)
-        .case_insensitive(ignore_case);
-    let config = Regex::config()
-        .utf8_empty(false)
-        // Searches are anchored at a literal that is already found.
-        .auto_prefilter(false)
-        .nfa_size_limit(Some(1 << 20));
-    Regex::builder()
-        .syntax(syntax)
-        .configure(config)
-        .build(regex)
-        .map_err(Box::new)
-}
-
-/// The words of the parser where it has any.
-fn reason(error: &regex_automata::meta::BuildError) -> String {
-    match error.syntax_error() {
-        Some(error) => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_owned()
-        }
-        None => error.to_string(),
-    }
 }
 
 fn wrong(name: &str, why: &str) -> Error {
