@@ -126,7 +126,7 @@ fn life() {
                     let burst: Vec<_> = (first..RECORDS.min(first + BURST))
                         .map(|n| {
                             let event = message(&format!("{round} {thread} {n}"));
-                            log.submit(Draft::new(event, Way::api(0)).unwrap()).unwrap()
+                            log.submit(log.draft(event, Way::api(0)).unwrap()).unwrap()
                         })
                         .collect();
                     for (n, pending) in (first..).zip(burst) {

@@ -100,7 +100,7 @@ impl<'log> Sink<'log> {
     /// Puts an event, and returns the number that its record will have; none if it cannot be recorded, which is counted.
     pub fn put(&mut self, event: Event) -> Result<Option<Seq>> {
         let seq = Seq(self.next);
-        let draft = Draft::new(event, self.way.clone()).and_then(|draft| draft.expecting(seq));
+        let draft = self.log.draft(event, self.way.clone()).and_then(|draft| draft.expecting(seq));
         let draft = match draft {
             Ok(draft) => draft,
             Err(error) if error.kind() == ErrorKind::Unrecordable => {

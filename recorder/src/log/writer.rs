@@ -38,7 +38,7 @@ use super::state::{self, State};
 use super::{Acknowledged, Message, Options, SignedCommit, Step, backfill::Backfill};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
-use crate::draft::{Draft, Way};
+use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keys::KeyRing;
 use crate::pack::Unpacker;
@@ -65,7 +65,7 @@ impl Request {
     /// A record of the recorder itself, for which nobody waits.
     pub(super) fn own(event: Event) -> Result<Self> {
         Ok(Self {
-            draft: Draft::new(event, Way::recorder())?,
+            draft: Draft::own(event)?,
             answer: None,
         })
     }
@@ -399,7 +399,7 @@ impl Writer {
                     signature: None,
                 }),
             };
-            let draft = Draft::new(Event::new(recorder()?, body), Way::recorder())?;
+            let draft = Draft::own(Event::new(recorder()?, body))?;
             let mut record = draft.place(open.seq(), open.head, time, mono);
             record
                 .body
