@@ -1,5 +1,6 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod export;
 mod import;
 mod init;
 mod list;
@@ -20,6 +21,8 @@ pub(crate) enum Verb {
     Record(record::Args),
     /// Turn transcripts and lineages of other tools into records
     Import(import::Args),
+    /// Write records in formats that others read
+    Export(export::Args),
     /// Show records
     List(list::Args),
     /// Check that the log is what it was when it was written
@@ -32,6 +35,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
+        Verb::Export(args) => export::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
     }
