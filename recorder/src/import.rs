@@ -8,10 +8,14 @@
 //! file ─▶ guess ─▶ import(open, original bytes) ─▶ session, message, action, … (cause, claimed time) ─▶ import(close, losses)
 //! ```
 
+mod atif;
 mod claude_code;
+mod codex;
+mod json;
 mod lines;
 mod pieces;
 mod sink;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,17 +34,33 @@ pub use sink::Sink;
 /// A format of other people's files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
+    /// Trajectories in the Agent Trajectory Interchange Format, one document a file.
+    Atif,
     /// Transcripts of Claude Code, `.claude/projects/*/<session>.jsonl`.
     ClaudeCode,
+    /// Rollouts of Codex, `.codex/sessions/**/rollout-*.jsonl`.
+    Codex,
 }
 
 impl Format {
     /// Every format with its name and what it is.
-    pub const ALL: &'static [(&'static str, Self, &'static str)] = &[(
-        "claude-code",
-        Self::ClaudeCode,
-        "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
-    )];
+    pub const ALL: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "atif",
+            Self::Atif,
+            "trajectories in the Agent Trajectory Interchange Format 1.4 to 1.8 (*.json)",
+        ),
+        (
+            "claude-code",
+            Self::ClaudeCode,
+            "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
+        ),
+        (
+            "codex",
+            Self::Codex,
+            "rollouts of Codex (.codex/sessions/**/rollout-*.jsonl)",
+        ),
+    ];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -61,8 +81,16 @@ impl Format {
     /// Guesses the format of a file or folder, and says by what.
     fn guess(path: &Path) -> Result<(Self, &'static str)> {
         let head = lines::head(path)?;
-        if let Some(why) = claude_code::looks_like(&head) {
-            return Ok((Self::ClaudeCode, why));
+        let guesses = [
+            (Self::Atif, atif::looks_like(&head)),
+            (Self::ClaudeCode, claude_code::looks_like(&head)),
+            (Self::Codex, codex::looks_like(&head)),
+        ];
+        if let Some(found) = guesses
+            .into_iter()
+            .find_map(|(format, why)| Some((format, why?)))
+        {
+            return Ok(found);
         }
         let names: Vec<_> = Self::ALL
             .iter()
@@ -100,6 +128,8 @@ pub struct Imported {
     pub counts: BTreeMap<Kind, u64>,
     /// What was not understood, by type.
     pub losses: BTreeMap<String, u64>,
+    /// What the source says twice and the records say once, by type.
+    pub repeats: BTreeMap<String, u64>,
 }
 
 /// Imports a file. `progress` hears how many bytes of how many are read.
@@ -132,17 +162,29 @@ pub fn import(
         )
         .with_hint("`--again` imports it once more"));
     }
+    // A document is looked at before anything is recorded of it.
+    let document = match format {
+        Format::Atif => Some(atif::Document::read(&request.path)?),
+        Format::ClaudeCode | Format::Codex => None,
+    };
     let mut sink = Sink::open(log, format, &request.path, &files, &digest)?;
     match format {
+        Format::Atif => {
+            if let Some(document) = &document {
+                document.import(&mut sink, known, progress)?;
+            }
+        }
         Format::ClaudeCode => claude_code::import(&request.path, &mut sink, known, progress)?,
+        Format::Codex => codex::import(&request.path, &mut sink, known, progress)?,
     }
-    let (records, counts, losses) = sink.close(format)?;
+    let closed = sink.close(format)?;
     Ok(Imported {
         format,
         guessed,
-        records,
-        counts,
-        losses,
+        records: closed.records,
+        counts: closed.counts,
+        losses: closed.losses,
+        repeats: closed.repeats,
     })
 }
 
@@ -156,7 +198,7 @@ pub struct Known {
 /// The files whose bytes are kept.
 fn originals(format: Format, path: &Path) -> Result<Vec<PathBuf>> {
     match format {
-        Format::ClaudeCode => Ok(vec![path.to_owned()]),
+        Format::Atif | Format::ClaudeCode | Format::Codex => Ok(vec![path.to_owned()]),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dir;
 pub mod draft;
 pub mod error;
+pub mod export;
 pub mod files;
 pub mod import;
 pub mod keys;

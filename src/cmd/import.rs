@@ -110,6 +110,7 @@ fn report(
         let line = serde_json::json!({
             "path": path, "format": imported.format.name(), "guessed": imported.guessed, "open": open, "close": close,
             "counts": counts, "losses": imported.losses,
+            "repeats": imported.repeats,
         });
         return term.line(line.to_string());
     }
@@ -131,6 +132,16 @@ fn report(
         made.join(", ")
     };
     term.line(format!("  records {open} to {close}: {made}"))?;
+    if !imported.repeats.is_empty() {
+        let told = imported.repeats.iter();
+        let told: Vec<_> = told
+            .map(|(what, count)| format!("{count} {}", safe(what)))
+            .collect();
+        term.line(format!(
+            "  told twice by the source, kept once: {}",
+            told.join(", ")
+        ))?;
+    }
     if imported.losses.is_empty() {
         return term.line(format!(
             "  {}",

@@ -45,6 +45,17 @@ pub struct Sink<'log> {
     under_way: VecDeque<(Seq, Pending)>,
     counts: BTreeMap<Kind, u64>,
     losses: BTreeMap<String, u64>,
+    repeats: BTreeMap<String, u64>,
+}
+
+/// What a sink tells when it is closed.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// The opening and the closing record.
+    pub(super) records: (Seq, Seq),
+    pub(super) counts: BTreeMap<Kind, u64>,
+    pub(super) losses: BTreeMap<String, u64>,
+    pub(super) repeats: BTreeMap<String, u64>,
 }
 
 impl<'log> Sink<'log> {
@@ -76,6 +87,7 @@ impl<'log> Sink<'log> {
             under_way: VecDeque::new(),
             counts: BTreeMap::new(),
             losses: BTreeMap::new(),
+            repeats: BTreeMap::new(),
         };
         loop {
             let artefacts = pieces.take()?;
@@ -124,29 +136,26 @@ impl<'log> Sink<'log> {
 
     /// Counts something that was not understood.
     pub fn lose(&mut self, what: &str) {
-        let known = self.losses.contains_key(what) || self.losses.len() < MAX_LOSSES;
-        let what: String = if known {
-            what.chars().map(plain).take(64).collect()
-        } else {
-            "other".to_owned()
-        };
-        let what = if what.is_empty() {
-            "empty".to_owned()
-        } else {
-            what
-        };
-        *self.losses.entry(what).or_default() += 1;
+        if let Some(count) = self.losses.get_mut(what) {
+            *count += 1;
+            return;
+        }
+        let known = self.losses.len() < MAX_LOSSES;
+        *self.losses.entry(fitting(what, known)).or_default() += 1;
+    }
+
+    /// Counts something that the source says a second time and that is kept once.
+    pub fn repeat(&mut self, what: &str) {
+        if let Some(count) = self.repeats.get_mut(what) {
+            *count += 1;
+            return;
+        }
+        let known = self.repeats.len() < MAX_LOSSES;
+        *self.repeats.entry(fitting(what, known)).or_default() += 1;
     }
 
     /// Writes the closing record.
-    #[allow(
-        clippy::type_complexity,
-        reason = "three things that are taken apart at once"
-    )]
-    pub(super) fn close(
-        mut self,
-        format: Format,
-    ) -> Result<((Seq, Seq), BTreeMap<Kind, u64>, BTreeMap<String, u64>)> {
+    pub(super) fn close(mut self, format: Format) -> Result<Closed> {
         self.drain(0)?;
         let mut body = phase(Phase::Close, format)?;
         body.count = Some(self.counts.values().sum());
@@ -159,8 +168,21 @@ impl<'log> Sink<'log> {
         body.losses = List::some(losses.collect::<Result<_>>()?)?;
         let mut event = Event::new(system()?, body);
         event.causes = vec![self.open];
+        if !self.repeats.is_empty() {
+            let repeats = self.repeats.iter();
+            let repeats: Vec<_> = repeats
+                .map(|(what, count)| format!("{what} {count}"))
+                .collect();
+            let detail = format!("told twice by the source, kept once: {}", repeats.join(", "));
+            event = event.with(Field::Detail, detail);
+        }
         let close = self.log.append(event, Way::recorder())?.seq;
-        Ok(((self.open, close), self.counts, self.losses))
+        Ok(Closed {
+            records: (self.open, close),
+            counts: self.counts,
+            losses: self.losses,
+            repeats: self.repeats,
+        })
     }
 
     fn drain(&mut self, left: usize) -> Result<()> {
@@ -177,6 +199,19 @@ impl<'log> Sink<'log> {
             }
         }
         Ok(())
+    }
+}
+
+/// A name under which something is counted; new ones only as long as there is room.
+fn fitting(what: &str, is_room: bool) -> String {
+    if !is_room {
+        return "other".to_owned();
+    }
+    let fitting: String = what.chars().map(plain).take(64).collect();
+    if fitting.is_empty() {
+        "empty".to_owned()
+    } else {
+        fitting
     }
 }
 
