@@ -1,7 +1,7 @@
 //! Where an importer puts what it read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use tacho_schemas::body::log::{Import, Loss, Phase, SealReason};
@@ -11,7 +11,7 @@ use tacho_schemas::record::{Actor, ActorType, Role};
 use tacho_schemas::scalar::List;
 use tacho_schemas::{Hash, Id, Kind, Seq};
 
-use super::{Format, lines};
+use super::{Format, Source, lines};
 use crate::draft::{Draft, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, Pending};
@@ -53,14 +53,10 @@ impl<'log> Sink<'log> {
         log: &'log Log,
         format: Format,
         path: &Path,
-        files: &[PathBuf],
+        source: &Source,
         digest: &Hash,
     ) -> Result<Self> {
-        let mut pieces = Pieces {
-            files: files.to_vec(),
-            current: None,
-            place: 0,
-        };
+        let mut pieces = Pieces::of(source, path);
         let mut event = Event::new(system()?, phase(Phase::Open, format)?)
             .with(Field::Path, path.display().to_string())
             .with(Field::Digest, digest.to_string());
@@ -124,6 +120,14 @@ impl<'log> Sink<'log> {
 
     /// Counts something that was not understood.
     pub fn lose(&mut self, what: &str) {
+        self.lose_many(what, 1);
+    }
+
+    /// Counts several things of one type that were not understood.
+    pub fn lose_many(&mut self, what: &str, many: u64) {
+        if many == 0 {
+            return;
+        }
         let known = self.losses.contains_key(what) || self.losses.len() < MAX_LOSSES;
         let what: String = if known {
             what.chars().map(plain).take(64).collect()
@@ -135,7 +139,8 @@ impl<'log> Sink<'log> {
         } else {
             what
         };
-        *self.losses.entry(what).or_default() += 1;
+        let count = self.losses.entry(what).or_default();
+        *count = count.saturating_add(many);
     }
 
     /// Writes the closing record.
@@ -207,11 +212,27 @@ fn phase(phase: Phase, format: Format) -> Result<Import> {
 /// The original bytes, in pieces that end with lines where they can.
 struct Pieces {
     files: Vec<PathBuf>,
-    current: Option<(std::io::Take<std::fs::File>, PathBuf, Vec<u8>)>,
+    current: Option<(Box<dyn Read>, PathBuf, Vec<u8>)>,
     place: usize,
 }
 
 impl Pieces {
+    fn of(source: &Source, path: &Path) -> Self {
+        let mut pieces = Self {
+            files: Vec::new(),
+            current: None,
+            place: 0,
+        };
+        match source {
+            Source::Files(files) => pieces.files.clone_from(files),
+            Source::Git(history) => {
+                let listing = Box::new(Cursor::new(history.listing.clone()));
+                pieces.current = Some((listing, path.to_owned(), Vec::new()));
+            }
+        }
+        pieces
+    }
+
     /// Takes the next pieces, as many as one record carries.
     fn take(&mut self) -> Result<Vec<Attachment>> {
         let mut taken = Vec::new();
@@ -222,7 +243,7 @@ impl Pieces {
                 };
                 self.place += 1;
                 let (file, length) = lines::open(&path)?;
-                self.current = Some((file.take(length), path, Vec::new()));
+                self.current = Some((Box::new(file.take(length)), path, Vec::new()));
                 continue;
             };
             let mut bytes = std::mem::take(rest);
