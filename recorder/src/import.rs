@@ -8,12 +8,18 @@
 //! file ─▶ guess ─▶ import(open, original bytes) ─▶ session, message, action, … (cause, claimed time) ─▶ import(close, losses)
 //! ```
 
+mod adas;
 mod atif;
 mod claude_code;
+mod codeevolve;
 mod codex;
+mod git;
 mod json;
+mod lineage;
 mod lines;
+mod openevolve;
 mod pieces;
+mod raw;
 mod sink;
 mod transcript;
 
@@ -34,17 +40,30 @@ pub use sink::Sink;
 /// A format of other people's files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
+    /// Archives of ADAS, a JSON array of agent designs.
+    Adas,
     /// Trajectories in the Agent Trajectory Interchange Format, one document a file.
     Atif,
     /// Transcripts of Claude Code, `.claude/projects/*/<session>.jsonl`.
     ClaudeCode,
+    /// Islands of CodeEvolve, one JSON object a line.
+    CodeEvolve,
     /// Rollouts of Codex, `.codex/sessions/**/rollout-*.jsonl`.
     Codex,
+    /// Git repositories.
+    Git,
+    /// Checkpoints of OpenEvolve, a folder.
+    OpenEvolve,
 }
 
 impl Format {
     /// Every format with its name and what it is.
     pub const ALL: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "adas",
+            Self::Adas,
+            "archives of ADAS (a JSON array of agent designs)",
+        ),
         (
             "atif",
             Self::Atif,
@@ -56,9 +75,24 @@ impl Format {
             "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
         ),
         (
+            "codeevolve",
+            Self::CodeEvolve,
+            "islands of CodeEvolve (prompts and solutions, one JSON object a line)",
+        ),
+        (
             "codex",
             Self::Codex,
             "rollouts of Codex (.codex/sessions/**/rollout-*.jsonl)",
+        ),
+        (
+            "git",
+            Self::Git,
+            "git repositories (a folder with .git, or a bare one)",
+        ),
+        (
+            "openevolve",
+            Self::OpenEvolve,
+            "checkpoints of OpenEvolve (a folder with metadata.json and programs/)",
         ),
     ];
 
@@ -80,6 +114,14 @@ impl Format {
 
     /// Guesses the format of a file or folder, and says by what.
     fn guess(path: &Path) -> Result<(Self, &'static str)> {
+        if path.is_dir() {
+            if let Some(why) = openevolve::looks_like(path) {
+                return Ok((Self::OpenEvolve, why));
+            }
+            if let Some(why) = git::looks_like(path) {
+                return Ok((Self::Git, why));
+            }
+        }
         let head = lines::head(path)?;
         let guesses = [
             (Self::Atif, atif::looks_like(&head)),
@@ -91,6 +133,12 @@ impl Format {
             .find_map(|(format, why)| Some((format, why?)))
         {
             return Ok(found);
+        }
+        if let Some(why) = codeevolve::looks_like(&head) {
+            return Ok((Self::CodeEvolve, why));
+        }
+        if let Some(why) = adas::looks_like(&head) {
+            return Ok((Self::Adas, why));
         }
         let names: Vec<_> = Self::ALL
             .iter()
@@ -111,6 +159,8 @@ pub struct Request {
     pub path: PathBuf,
     /// Its format; guessed if not named.
     pub format: Option<Format>,
+    /// Which commits of a git repository; all behind `HEAD` if not named.
+    pub range: Option<String>,
     /// Although it was imported before.
     pub again: bool,
 }
@@ -147,8 +197,8 @@ pub fn import(
         Some(format) => (format, None),
         None => Format::guess(&request.path).map(|(format, why)| (format, Some(why)))?,
     };
-    let files = originals(format, &request.path)?;
-    let digest = lines::digest(&files)?;
+    let source = Source::open(format, request)?;
+    let digest = source.digest()?;
     if !request.again
         && let Some((open, close)) = find(view, &digest)?
     {
@@ -165,17 +215,24 @@ pub fn import(
     // A document is looked at before anything is recorded of it.
     let document = match format {
         Format::Atif => Some(atif::Document::read(&request.path)?),
-        Format::ClaudeCode | Format::Codex => None,
+        _ => None,
     };
-    let mut sink = Sink::open(log, format, &request.path, &files, &digest)?;
-    match format {
-        Format::Atif => {
+    let mut sink = Sink::open(log, format, &request.path, &source, &digest)?;
+    match (format, &source) {
+        (Format::Atif, _) => {
             if let Some(document) = &document {
                 document.import(&mut sink, known, progress)?;
             }
         }
-        Format::ClaudeCode => claude_code::import(&request.path, &mut sink, known, progress)?,
-        Format::Codex => codex::import(&request.path, &mut sink, known, progress)?,
+        (Format::Codex, _) => codex::import(&request.path, &mut sink, known, progress)?,
+        (Format::Adas, _) => adas::import(&request.path, &mut sink, progress)?,
+        (Format::ClaudeCode, _) => claude_code::import(&request.path, &mut sink, known, progress)?,
+        (Format::CodeEvolve, _) => codeevolve::import(&request.path, &mut sink, progress)?,
+        (Format::Git, Source::Git(history)) => git::import(history, &mut sink, progress)?,
+        (Format::OpenEvolve, Source::Files(files)) => {
+            openevolve::import(files, &mut sink, progress)?;
+        }
+        (Format::Git, Source::Files(_)) | (Format::OpenEvolve, Source::Git(_)) => {}
     }
     let closed = sink.close(format)?;
     Ok(Imported {
@@ -195,10 +252,43 @@ pub struct Known {
     pub(crate) sessions: BTreeMap<String, Seq>,
 }
 
-/// The files whose bytes are kept.
-fn originals(format: Format, path: &Path) -> Result<Vec<PathBuf>> {
-    match format {
-        Format::Atif | Format::ClaudeCode | Format::Codex => Ok(vec![path.to_owned()]),
+/// What is read, and what of it is kept as it is.
+enum Source {
+    /// Files, whose bytes are kept.
+    Files(Vec<PathBuf>),
+    /// A repository, whose ids are kept.
+    Git(git::History),
+}
+
+impl Source {
+    /// Opens what the user named; refuses what is not of the format as a whole, before anything is recorded.
+    fn open(format: Format, request: &Request) -> Result<Self> {
+        let path = &request.path;
+        if request.range.is_some() && format != Format::Git {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a range of commits is for git repositories",
+            ));
+        }
+        Ok(match format {
+            Format::Adas => {
+                adas::check(path)?;
+                Self::Files(vec![path.to_owned()])
+            }
+            Format::Atif | Format::ClaudeCode | Format::CodeEvolve | Format::Codex => {
+                Self::Files(vec![path.to_owned()])
+            }
+            Format::Git => Self::Git(git::history(path, request.range.as_deref())?),
+            Format::OpenEvolve => Self::Files(openevolve::files(path)?),
+        })
+    }
+
+    /// What it is recognised by when it comes again.
+    fn digest(&self) -> Result<Hash> {
+        match self {
+            Self::Files(files) => lines::digest(files),
+            Self::Git(history) => Ok(history.digest),
+        }
     }
 }
 

@@ -174,8 +174,8 @@ pub fn texts(bytes: &[u8]) -> Result<Vec<&str>> {
     // Without indefinite lengths an item is its heads and strings in a row.
     while walker.at < bytes.len() {
         match walker.head()? {
-            (TEXT, length) => found.extend(std::str::from_utf8(walker.take(length)?)),
-            (BYTES, length) => drop(walker.take(length)?),
+            (TEXT, length) => found.extend(std::str::from_utf8(walker.take(walker.at, length)?)),
+            (BYTES, length) => drop(walker.take(walker.at, length)?),
             _ => {}
         }
     }

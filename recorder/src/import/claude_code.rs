@@ -655,15 +655,16 @@ impl Edit {
         };
         let fragment = (Some(side("old_string")), Some(side("new_string")));
         // An edit that replaces nothing makes the file.
-        let makes =
-            before.is_none() && edits.first()?.text("old_string")?.is_empty();
+        let makes = before.is_none() && edits.first()?.text("old_string")?.is_empty();
         let start = match makes {
             true => Some(String::new()),
             false => before.clone(),
         };
-        let after = start
-            .filter(|_| as_asked)
-            .and_then(|text| edits.iter().try_fold(text, |text, edit| replace(&text, edit)));
+        let after = start.filter(|_| as_asked).and_then(|text| {
+            edits
+                .iter()
+                .try_fold(text, |text, edit| replace(&text, edit))
+        });
         Some(Self {
             change: match makes {
                 true => Change::Create,

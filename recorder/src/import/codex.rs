@@ -309,9 +309,7 @@ impl Reader<'_, '_> {
                 self.reasoning(item, time);
                 Ok(())
             }
-            Some(
-                "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call",
-            ) => {
+            Some("function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call") => {
                 self.ask(item, time, lines);
                 Ok(())
             }
@@ -385,9 +383,7 @@ impl Reader<'_, '_> {
         for part in parts {
             match (part.text("type"), part.text("text")) {
                 (
-                    Some(
-                        "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text",
-                    ),
+                    Some("input_text" | "output_text" | "text" | "summary_text" | "reasoning_text"),
                     Some(more),
                 ) => join(&mut text, more),
                 (kind, _) => self
@@ -494,9 +490,7 @@ impl Reader<'_, '_> {
     /// Makes records of what the model answered.
     fn flush(&mut self, mut usage: Option<Usage>) -> Result<()> {
         let answer = std::mem::take(&mut self.answer);
-        let only_calls = !answer
-            .iter()
-            .any(|item| matches!(item, Item::Said { .. }));
+        let only_calls = !answer.iter().any(|item| matches!(item, Item::Said { .. }));
         if only_calls && usage.is_some() {
             let time = answer.iter().find_map(|item| match item {
                 Item::Said { time, .. } | Item::Called { time, .. } => time.clone(),
@@ -760,8 +754,12 @@ impl Reader<'_, '_> {
                 }
                 self.sink.repeat(kind);
             }
-            "exec_command_begin" | "patch_apply_begin" | "mcp_tool_call_begin"
-            | "web_search_begin" | "web_search_end" | "context_compacted" => self.sink.repeat(kind),
+            "exec_command_begin"
+            | "patch_apply_begin"
+            | "mcp_tool_call_begin"
+            | "web_search_begin"
+            | "web_search_end"
+            | "context_compacted" => self.sink.repeat(kind),
             "turn_aborted" => {
                 return self.told(&format!("turn aborted: {}", words("reason")), time);
             }
@@ -774,7 +772,10 @@ impl Reader<'_, '_> {
     }
 
     fn tokens(&mut self, event: &Json<'_>, time: Option<Claimed>) -> Result<()> {
-        if event.get("rate_limits").is_some_and(|limits| !limits.is_null()) {
+        if event
+            .get("rate_limits")
+            .is_some_and(|limits| !limits.is_null())
+        {
             self.sink.lose("event:rate_limits");
         }
         let info = event.get("info");
@@ -861,9 +862,7 @@ impl Reader<'_, '_> {
 impl Asked {
     /// Takes from the arguments what readers look for first.
     fn learn(&mut self, arguments: &Json<'_>) {
-        let command = ["command", "cmd"]
-            .iter()
-            .find_map(|key| arguments.get(key));
+        let command = ["command", "cmd"].iter().find_map(|key| arguments.get(key));
         self.command = match command {
             Some(Json::Text(text)) => Some(text.clone().into_owned()),
             Some(Json::List(words)) => {

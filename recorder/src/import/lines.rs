@@ -90,6 +90,75 @@ pub(super) fn digest(paths: &[PathBuf]) -> Result<Hash> {
     Ok(Hash(*hasher.finalize().as_bytes()))
 }
 
+/// The text of a whole file, for formats that are one JSON value.
+pub(super) fn whole(path: &Path) -> Result<String> {
+    let (file, length) = open(path)?;
+    let refuse = |what: &str| {
+        Err(Error::new(
+            ErrorKind::Usage,
+            format!("{} {what}", Quoted(path)),
+        ))
+    };
+    if length > u64::try_from(MAX_LINE).unwrap_or(u64::MAX) {
+        return refuse("is longer than 64 MiB");
+    }
+    let mut bytes = Vec::new();
+    file.take(length)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
+    String::from_utf8(bytes).or_else(|_| refuse("is not UTF-8"))
+}
+
+/// A file whose lines are read a second time, in another order.
+pub(super) struct Again {
+    file: File,
+    path: PathBuf,
+}
+
+impl Again {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (file, _) = open(path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Reads the line between two places; none if it is no longer there.
+    pub(super) fn line(&mut self, start: u64, end: u64) -> Result<Option<String>> {
+        let io = |e| Error::io("read", &self.path, e);
+        std::io::Seek::seek(&mut self.file, std::io::SeekFrom::Start(start)).map_err(io)?;
+        let length = end.saturating_sub(start);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        self.file
+            .by_ref()
+            .take(length)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        Ok(std::str::from_utf8(trimmed(&bytes, start == 0))
+            .ok()
+            .map(str::to_owned))
+    }
+}
+
+/// A line without its end; the first one of a file without its byte order mark.
+fn trimmed(bytes: &[u8], first: bool) -> &[u8] {
+    let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if first => rest,
+        _ => bytes,
+    };
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+/// One line.
+pub(super) struct Line {
+    /// Its text without its end, or why it has none.
+    pub(super) text: Result<String, &'static str>,
+    /// Where it ends in the file, in bytes.
+    pub(super) end: u64,
+}
+
 /// The lines of a file, and the hash of everything read so far.
 pub(super) struct Lines {
     input: BufReader<std::io::Take<File>>,
@@ -151,17 +220,23 @@ impl Lines {
         }
     }
 
+    /// Reads the next line; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+        Ok(match self.advance()? {
+            true => Some(Line {
+                text: self.text().map(str::to_owned),
+                end: self.at,
+            }),
+            false => None,
+        })
+    }
+
     /// The line without its end, or why it is no text.
     pub(super) fn text(&self) -> Result<&str, &'static str> {
         if self.too_long {
             return Err("line_too_long");
         }
-        let mut bytes = self.buffer.as_slice();
-        if self.at == u64::try_from(bytes.len()).unwrap_or(0) {
-            bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        }
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        std::str::from_utf8(bytes).map_err(|_| "line_not_utf8")
+        let first = self.at == u64::try_from(self.buffer.len()).unwrap_or(0);
+        std::str::from_utf8(trimmed(&self.buffer, first)).map_err(|_| "line_not_utf8")
     }
 }

@@ -1,7 +1,7 @@
 //! Where an importer puts what it read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use tacho_schemas::body::log::{Import, Loss, Phase, SealReason};
@@ -11,8 +11,8 @@ use tacho_schemas::record::{Actor, ActorType, Role};
 use tacho_schemas::scalar::List;
 use tacho_schemas::{Hash, Id, Kind, Seq};
 
-use super::{Format, lines};
-use crate::draft::{Draft, Way};
+use super::{Format, Source, lines};
+use crate::draft::Way;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, Pending};
 
@@ -64,14 +64,10 @@ impl<'log> Sink<'log> {
         log: &'log Log,
         format: Format,
         path: &Path,
-        files: &[PathBuf],
+        source: &Source,
         digest: &Hash,
     ) -> Result<Self> {
-        let mut pieces = Pieces {
-            files: files.to_vec(),
-            current: None,
-            place: 0,
-        };
+        let mut pieces = Pieces::of(source, path);
         let mut event = Event::new(system()?, phase(Phase::Open, format)?)
             .with(Field::Path, path.display().to_string())
             .with(Field::Digest, digest.to_string());
@@ -112,7 +108,10 @@ impl<'log> Sink<'log> {
     /// Puts an event, and returns the number that its record will have; none if it cannot be recorded, which is counted.
     pub fn put(&mut self, event: Event) -> Result<Option<Seq>> {
         let seq = Seq(self.next);
-        let draft = self.log.draft(event, self.way.clone()).and_then(|draft| draft.expecting(seq));
+        let draft = self
+            .log
+            .draft(event, self.way.clone())
+            .and_then(|draft| draft.expecting(seq));
         let draft = match draft {
             Ok(draft) => draft,
             Err(error) if error.kind() == ErrorKind::Unrecordable => {
@@ -136,22 +135,17 @@ impl<'log> Sink<'log> {
 
     /// Counts something that was not understood.
     pub fn lose(&mut self, what: &str) {
-        if let Some(count) = self.losses.get_mut(what) {
-            *count += 1;
-            return;
-        }
-        let known = self.losses.len() < MAX_LOSSES;
-        *self.losses.entry(fitting(what, known)).or_default() += 1;
+        self.lose_many(what, 1);
+    }
+
+    /// Counts several things of one type that were not understood.
+    pub fn lose_many(&mut self, what: &str, many: u64) {
+        tally(&mut self.losses, what, many);
     }
 
     /// Counts something that the source says a second time and that is kept once.
     pub fn repeat(&mut self, what: &str) {
-        if let Some(count) = self.repeats.get_mut(what) {
-            *count += 1;
-            return;
-        }
-        let known = self.repeats.len() < MAX_LOSSES;
-        *self.repeats.entry(fitting(what, known)).or_default() += 1;
+        tally(&mut self.repeats, what, 1);
     }
 
     /// Writes the closing record.
@@ -173,7 +167,10 @@ impl<'log> Sink<'log> {
             let repeats: Vec<_> = repeats
                 .map(|(what, count)| format!("{what} {count}"))
                 .collect();
-            let detail = format!("told twice by the source, kept once: {}", repeats.join(", "));
+            let detail = format!(
+                "told twice by the source, kept once: {}",
+                repeats.join(", ")
+            );
             event = event.with(Field::Detail, detail);
         }
         let close = self.log.append(event, Way::recorder())?.seq;
@@ -200,6 +197,20 @@ impl<'log> Sink<'log> {
         }
         Ok(())
     }
+}
+
+/// Adds to a count; names beyond the most that are kept apart are counted as `other`.
+fn tally(counts: &mut BTreeMap<String, u64>, what: &str, many: u64) {
+    if many == 0 {
+        return;
+    }
+    if let Some(count) = counts.get_mut(what) {
+        *count = count.saturating_add(many);
+        return;
+    }
+    let known = counts.len() < MAX_LOSSES;
+    let count = counts.entry(fitting(what, known)).or_default();
+    *count = count.saturating_add(many);
 }
 
 /// A name under which something is counted; new ones only as long as there is room.
@@ -242,11 +253,27 @@ fn phase(phase: Phase, format: Format) -> Result<Import> {
 /// The original bytes, in pieces that end with lines where they can.
 struct Pieces {
     files: Vec<PathBuf>,
-    current: Option<(std::io::Take<std::fs::File>, PathBuf, Vec<u8>)>,
+    current: Option<(Box<dyn Read>, PathBuf, Vec<u8>)>,
     place: usize,
 }
 
 impl Pieces {
+    fn of(source: &Source, path: &Path) -> Self {
+        let mut pieces = Self {
+            files: Vec::new(),
+            current: None,
+            place: 0,
+        };
+        match source {
+            Source::Files(files) => pieces.files.clone_from(files),
+            Source::Git(history) => {
+                let listing = Box::new(Cursor::new(history.listing.clone()));
+                pieces.current = Some((listing, path.to_owned(), Vec::new()));
+            }
+        }
+        pieces
+    }
+
     /// Takes the next pieces, as many as one record carries.
     fn take(&mut self) -> Result<Vec<Attachment>> {
         let mut taken = Vec::new();
@@ -257,7 +284,7 @@ impl Pieces {
                 };
                 self.place += 1;
                 let (file, length) = lines::open(&path)?;
-                self.current = Some((file.take(length), path, Vec::new()));
+                self.current = Some((Box::new(file.take(length)), path, Vec::new()));
                 continue;
             };
             let mut bytes = std::mem::take(rest);
