@@ -1,5 +1,6 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod bench;
 mod completions;
 mod demo;
 mod export;
@@ -31,6 +32,8 @@ pub(crate) enum Verb {
     Key(key::Args),
     Demo(demo::Args),
     Completions(completions::Args),
+    /// Measure a log on this disk against what the disk and the processor can do
+    Bench(bench::Args),
 }
 
 /// Carries out a verb.
@@ -47,5 +50,6 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
+        Verb::Bench(args) => bench::run(&args, place, term),
     }
 }

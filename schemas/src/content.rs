@@ -408,10 +408,12 @@ impl Row {
         for (place, artefact) in (0..).zip(record.artefacts()) {
             let mut descriptor = None;
             held.judge(Slot::Artefact(place), artefacts.get(&place), |kept| {
-                descriptor = Descriptor::decode(&kept.bytes).ok();
-                commit_artefact(&kept.salt, record.kind, artefact.role, &kept.bytes)
-                    == artefact.commitment
-                    && descriptor.is_some()
+                let commitment =
+                    commit_artefact(&kept.salt, record.kind, artefact.role, &kept.bytes);
+                if commitment == artefact.commitment {
+                    descriptor = Descriptor::decode(&kept.bytes).ok();
+                }
+                descriptor.is_some()
             });
             held.artefacts.extend(descriptor);
         }

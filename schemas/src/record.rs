@@ -22,6 +22,9 @@ pub const MAX_CAUSES: usize = 256;
 /// The most artefacts a record may carry; beyond them one `manifest` artefact.
 pub const MAX_ARTEFACTS: usize = 256;
 
+/// The most kinds of secrets a record may tell of.
+pub const MAX_REDACTIONS: usize = 32;
+
 cbor_enum! {
     /// What a record is about. The list is closed.
     pub enum Kind {
@@ -227,6 +230,16 @@ cbor_map! {
 }
 
 cbor_map! {
+    /// Secrets of one kind that the recorder took out of text and artefacts before anything was stored.
+    pub struct Redaction {
+        /// Which kind, e.g. `aws-access-key`; in the text stands `[redacted:aws-access-key]`.
+        43 "secret" => secret: req Id,
+        /// How many places.
+        83 "count" => count: req u64,
+    }
+}
+
+cbor_map! {
     /// A record: envelope and body.
     ///
     /// ```text
@@ -270,6 +283,8 @@ cbor_map! {
         16 "content" => content: opt BTreeMap<Field, Hash>,
         /// Commitments to artefacts.
         17 "artefacts" => artefacts: opt List<Artefact, MAX_ARTEFACTS>,
+        /// Secrets that were taken out, ascending by kind; set by the recorder and never by the caller.
+        18 "redacted" => redacted: opt List<Redaction, MAX_REDACTIONS>,
     }
 }
 
@@ -287,9 +302,12 @@ pub struct Frame {
 impl Frame {
     /// Checks the canonical encoding of a record of any version, and reads what all versions share.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
+        Self::of(bytes, &canon::check_entries(bytes, MAX_RECORD)?)
+    }
+
+    /// Reads what all versions share from checked bytes with these entries.
+    pub(crate) fn of(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let unframed = || Error::Meaning("does not begin with version, seq and prev".to_owned());
-        let entries = canon::entries(bytes)?;
         let value = |key: usize| {
             let (number, range) = entries.get(key)?;
             if *number != i128::try_from(key).ok()? {
@@ -328,18 +346,16 @@ impl Record {
     /// [`Error::Canon`] means that the bytes are no record at all; [`Error::Meaning`] that they may be one, but say something
     /// that this version does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        canon::check(bytes, MAX_RECORD)?;
-        Self::decode_checked(bytes)
+        let entries = canon::check_entries(bytes, MAX_RECORD)?;
+        Self::decode_checked(bytes, &entries)
     }
 
-    /// Decodes bytes that [`Frame::read`] has passed.
-    pub(crate) fn decode_checked(bytes: &[u8]) -> Result<Self> {
+    /// Decodes checked bytes with these entries.
+    pub(crate) fn decode_checked(bytes: &[u8], entries: &canon::Entries) -> Result<Self> {
         let mut record: Self = canon::read(bytes)?;
-        let body = canon::entries(bytes)?
-            .into_iter()
-            .find(|(key, _)| *key == 15);
+        let body = entries.iter().find(|(key, _)| *key == 15);
         let body = body
-            .and_then(|(_, range)| bytes.get(range))
+            .and_then(|(_, range)| bytes.get(range.clone()))
             .unwrap_or_default();
         record.body = Body::decode(record.kind, body)?;
         record.check()?;
@@ -395,6 +411,12 @@ impl Record {
         {
             return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
+        let redacted = self.redacted();
+        if !redacted.is_sorted_by(|a, b| a.secret < b.secret)
+            || redacted.iter().any(|r| r.count == 0)
+        {
+            return refuse("`redacted` is not ascending by kind, or tells of nothing");
+        }
         self.body.check()
     }
 
@@ -406,6 +428,14 @@ impl Record {
     /// The artefacts as a slice.
     pub fn artefacts(&self) -> &[Artefact] {
         self.artefacts
+            .as_ref()
+            .map(List::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The secrets that were taken out, as a slice.
+    pub fn redacted(&self) -> &[Redaction] {
+        self.redacted
             .as_ref()
             .map(List::as_slice)
             .unwrap_or_default()

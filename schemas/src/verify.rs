@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal, SealReason};
 use crate::content::Slot;
 use crate::hash::{Hash, LogId};
-use crate::record::{Record, Via};
+use crate::record::Via;
 use crate::scalar::{Seq, Time};
 use crate::sign::{self, PublicKey, Purpose};
 use crate::tree::Frontier;
@@ -31,7 +31,7 @@ pub use report::{
     Anchor, Authenticity, Breach, Clocks, Completeness, Content, Integrity, Meaning, Report,
     SPELT_OUT, Violation,
 };
-pub use single::{Single, Vault};
+pub use single::{Meant, Single, Vault};
 
 /// How far the wall clock may move against the boot clock between two records before it counts as a jump: 2 s.
 const JUMP_NS: i128 = 2_000_000_000;
@@ -185,7 +185,7 @@ impl Fold {
         self.head = single.chain;
         self.sealed = false;
         match single.meaning {
-            Ok(record) => {
+            Ok(meant) => {
                 if let Some(held) = single.held {
                     self.content.checked = true;
                     self.content.opened += held.opened;
@@ -207,7 +207,7 @@ impl Fold {
                         self.holes.insert(here, held.holes.into_iter().collect());
                     }
                 }
-                self.understand(here, bytes, &record, single.signed.as_deref());
+                self.understand(here, bytes, &meant, single.signed.as_deref());
             }
             Err(error) => {
                 if here == Seq(0) {
@@ -224,10 +224,10 @@ impl Fold {
         }
     }
 
-    fn understand(&mut self, here: Seq, bytes: &[u8], record: &Record, signed: Option<&[u8]>) {
-        self.compare_clocks(here, record);
-        match &record.body {
-            Body::Genesis(genesis) => self.begin(here, bytes, genesis, signed),
+    fn understand(&mut self, here: Seq, bytes: &[u8], meant: &Meant, signed: Option<&[u8]>) {
+        self.compare_clocks(here, meant);
+        match &meant.body {
+            Some(Body::Genesis(genesis)) => self.begin(here, bytes, genesis, signed),
             _ if here == Seq(0) => {
                 self.breach(
                     Breach::Genesis,
@@ -235,20 +235,20 @@ impl Fold {
                     "the first record is no genesis",
                 );
             }
-            Body::Seal(seal) => self.end_epoch(here, seal, signed),
-            Body::Key(key) => self.change_key(here, key, signed),
-            Body::Erasure(_) if record.via == Via::Human => {
+            Some(Body::Seal(seal)) => self.end_epoch(here, seal, signed),
+            Some(Body::Key(key)) => self.change_key(here, key, signed),
+            Some(Body::Erasure(_)) if meant.via == Via::Human => {
                 self.erasures.insert(here);
             }
             _ => {}
         }
     }
 
-    fn compare_clocks(&mut self, here: Seq, record: &Record) {
-        let now = (record.time, record.mono);
-        self.clocks.first.get_or_insert(record.time);
-        self.clocks.last = Some(record.time);
-        let reset = matches!(&record.body, Body::Boot(boot) if boot.mono_reset);
+    fn compare_clocks(&mut self, here: Seq, meant: &Meant) {
+        let now = (meant.time, meant.mono);
+        self.clocks.first.get_or_insert(meant.time);
+        self.clocks.last = Some(meant.time);
+        let reset = matches!(&meant.body, Some(Body::Boot(boot)) if boot.mono_reset);
         if let (Some((time, mono)), false) = (self.last, reset) {
             let wall = i128::from(now.0.0) - i128::from(time.0);
             let boot = i128::from(now.1) - i128::from(mono);

@@ -139,12 +139,22 @@ fn record_and_row() -> (Record, Row) {
     (record, row)
 }
 
+/// What is said of the record of [`record_and_row`]; its artefacts are those that are neither gone nor wrong.
 fn held(opened: u64, holes: &[Slot], wrong: &[Slot]) -> Held {
+    let fits = |place| {
+        let slot = Slot::Artefact(place);
+        !holes.contains(&slot) && !wrong.contains(&slot)
+    };
+    let artefacts = (0..).zip([&b"before"[..], b"after"]);
     Held {
         opened,
         holes: holes.to_vec(),
         wrong: wrong.to_vec(),
         garbled: false,
+        artefacts: artefacts
+            .filter(|(place, _)| fits(*place))
+            .map(|(_, bytes)| Descriptor::of(bytes))
+            .collect(),
     }
 }
 

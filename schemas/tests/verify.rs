@@ -319,7 +319,7 @@ const SPOILS: &[(&str, Spoil, Breach, Option<u64>)] = &[
     (
         "another key is trusted",
         |_, evidence| {
-            evidence.trust = Some((public(&secret(9, 9)), Anchor::Pinned));
+            evidence.trust = Some((Fingerprint::of(&public(&secret(9, 9))), Anchor::Pinned));
         },
         Breach::Identity,
         Some(0),

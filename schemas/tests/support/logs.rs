@@ -12,7 +12,7 @@ use tacho_schemas::note::Note;
 use tacho_schemas::receipt::{Commit, Receipt};
 use tacho_schemas::record::{Actor, ActorType, VERSION, Via};
 use tacho_schemas::scalar::{Blob, Fixed, Id, List, Seq, Time};
-use tacho_schemas::sign::{self, PublicKey, Purpose};
+use tacho_schemas::sign::{self, Fingerprint, PublicKey, Purpose};
 use tacho_schemas::tree::{Batch, Frontier, leaf_hash};
 use tacho_schemas::verify::{Anchor, Evidence, Fold, Mark, Report, Single, Vault};
 use tacho_schemas::{Hash, Kind, LogId, Origin, Record, chain};
@@ -330,7 +330,7 @@ impl Log {
             checkpoints: self.checkpoints.clone(),
             commit: Some(self.commit()),
             marks: Vec::new(),
-            trust: Some((public(&self.identity), Anchor::Named)),
+            trust: Some((Fingerprint::of(&public(&self.identity)), Anchor::Named)),
         }
     }
 
