@@ -49,8 +49,7 @@ fn format_parser() -> clap::builder::PossibleValuesParser {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let path = place.log()?;
-    let log = Log::open(&path, place::options()?.for_import())?;
+    let log = place.open(place::options()?.for_import())?;
     let outcome = import_all(args, &log, term);
     // What became records before an error stays, and the log is closed cleanly.
     let closed = log.close();
@@ -113,7 +112,7 @@ fn report(
             .map(|(kind, count)| (kind.to_owned(), count.into()))
             .collect();
         let line = serde_json::json!({
-            "path": path, "format": imported.format.name(), "guessed": imported.guessed, "open": open, "close": close,
+            "path": path.to_string_lossy(), "format": imported.format.name(), "guessed": imported.guessed, "open": open, "close": close,
             "counts": counts, "losses": imported.losses,
             "repeats": imported.repeats,
         });
