@@ -18,7 +18,9 @@ use tacho_schemas::body::work::{
     Outcome, Session, Speaker, Status, Stop, Usage, Verdict,
 };
 use tacho_schemas::body::{Body, Part, PerMille, Rationale, RationaleSource};
-use tacho_schemas::record::{Redaction, Actor, ActorType, Artefact, Auth, Claimed, Role, VERSION, Via};
+use tacho_schemas::record::{
+    Actor, ActorType, Artefact, Auth, Claimed, Redaction, Role, VERSION, Via,
+};
 use tacho_schemas::scalar::{Blob, Decimal, Fixed, Id, List, Seq, Time};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::{Hash, Kind, Origin, Record};
