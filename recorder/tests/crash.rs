@@ -22,7 +22,7 @@ use ed25519_dalek::SigningKey;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tacho_recorder::audit::{Question, audit};
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Beginning, Log, Options, Step};
 use tacho_recorder::read::View;
 use tacho_recorder::{Error, LogDir, Reader, SystemClock};

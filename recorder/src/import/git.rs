@@ -55,6 +55,7 @@ pub(super) fn import(
             "--no-abbrev",
             "--no-ext-diff",
             "--no-textconv",
+            "--ignore-submodules=none",
         ])?,
         key: *history.digest.as_bytes(),
         made: HashMap::new(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use tacho_schemas::body::Part;
-use tacho_schemas::body::change::{Fate, Metric};
+use tacho_schemas::body::change::Fate;
 use tacho_schemas::content::Provenance;
 use tacho_schemas::event::Attachment;
 use tacho_schemas::record::{Claimed, Role};
@@ -241,10 +241,9 @@ impl Reader<'_, '_> {
             end: None,
         });
         let metrics = object.object(sink, "metrics");
-        let erred = metrics.as_ref().is_some_and(|m| m.peek("error").is_some());
-        let (main, mut metrics) = measured(sink, metrics)?;
+        let mut measured = measured(sink, metrics)?;
         for key in ["complexity", "diversity"] {
-            metrics.extend(object.metric(sink, key, key)?);
+            measured.metrics.extend(object.metric(sink, key, key)?);
         }
         let mut metadata = object.object(sink, "metadata").unwrap_or_default();
         let summary = metadata.text(sink, "changes");
@@ -259,10 +258,13 @@ impl Reader<'_, '_> {
             Some(number) => Some(island(number)?),
             None => self.branch_of(&source_id)?,
         };
-        let fate = match (self.population.members.contains(&source_id), erred) {
+        let fate = match (
+            self.population.members.contains(&source_id),
+            measured.passed,
+        ) {
             (true, _) => Fate::Alive,
-            (false, true) => Fate::Failed,
-            (false, false) => Fate::Evicted,
+            (false, Some(false)) => Fate::Failed,
+            (false, _) => Fate::Evicted,
         };
         let mut parents = Vec::new();
         let mut parent_code = None;
@@ -303,14 +305,7 @@ impl Reader<'_, '_> {
         let Some(subject) = self.lineage.put(program)? else {
             return Ok(());
         };
-        let measured = Measured {
-            main,
-            metrics,
-            // Whether an evaluation ran to its end is said only where it did not.
-            passed: erred.then_some(false),
-            claimed,
-            ..Measured::default()
-        };
+        measured.claimed = claimed;
         self.lineage.evaluate(subject, measured)
     }
 
@@ -324,13 +319,8 @@ impl Reader<'_, '_> {
             return Ok(None);
         };
         if new && self.lineage.place(id).is_none() {
-            let (main, metrics) = measured(self.lineage.sink, metrics)?;
-            let measured = Measured {
-                name: Some("as a child says"),
-                main,
-                metrics,
-                ..Measured::default()
-            };
+            let mut measured = measured(self.lineage.sink, metrics)?;
+            measured.name = Some("as a child says");
             self.lineage.evaluate(seq, measured)?;
         }
         Ok(Some(seq))
@@ -360,16 +350,26 @@ impl Reader<'_, '_> {
     }
 }
 
-/// The number the system selects by, and the others.
-fn measured(
-    sink: &mut Sink<'_>,
-    metrics: Option<Object<'_>>,
-) -> Result<(Option<Metric>, Vec<Metric>)> {
+/// The number the system selects by, and the others. Whether an evaluation ran to its end is said only where it did not.
+fn measured(sink: &mut Sink<'_>, metrics: Option<Object<'_>>) -> Result<Measured> {
+    let mut measured = Measured::default();
     let Some(mut metrics) = metrics else {
-        return Ok((None, Vec::new()));
+        return Ok(measured);
     };
-    let main = metrics.metric(sink, MAIN, MAIN)?;
-    Ok((main, metrics.metrics(sink)?))
+    if metrics.peek("error").is_some() {
+        measured.passed = Some(false);
+    }
+    if metrics
+        .peek("timeout")
+        .is_some_and(|raw| raw.get() == "true")
+    {
+        metrics.take("timeout");
+        measured.passed = Some(false);
+        measured.error = Some("timeout".to_owned());
+    }
+    measured.main = metrics.metric(sink, MAIN, MAIN)?;
+    measured.metrics = metrics.metrics(sink)?;
+    Ok(measured)
 }
 
 /// What the model was told becomes input, what it answered is the rationale.

@@ -18,7 +18,9 @@ use tacho_schemas::body::work::{
     Outcome, Session, Speaker, Status, Stop, Usage, Verdict,
 };
 use tacho_schemas::body::{Body, Part, PerMille, Rationale, RationaleSource};
-use tacho_schemas::record::{Actor, ActorType, Artefact, Auth, Claimed, Role, VERSION, Via};
+use tacho_schemas::record::{
+    Actor, ActorType, Artefact, Auth, Claimed, Redaction, Role, VERSION, Via,
+};
 use tacho_schemas::scalar::{Blob, Decimal, Fixed, Id, List, Seq, Time};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::{Hash, Kind, Origin, Record};
@@ -617,6 +619,7 @@ pub(crate) fn envelope(body: impl Into<Body>) -> Record {
         body,
         content: None,
         artefacts: None,
+        redacted: None,
     }
 }
 
@@ -668,6 +671,10 @@ fn filled(body: Body) -> Record {
                 commitment: hash(0xa1),
             },
         ]),
+        redacted: list([Redaction {
+            secret: id("aws-access-key"),
+            count: 2,
+        }]),
         ..bare
     }
 }

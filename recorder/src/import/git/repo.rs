@@ -22,7 +22,7 @@ const PLACES: [&str; 5] = [
 ];
 
 /// What a repository may not change.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.commitGraph=false",
@@ -31,6 +31,7 @@ const SETTINGS: [&str; 8] = [
     "safe.directory=*",
     "diff.external=",
     "diff.renames=true",
+    "diff.renameLimit=1000",
 ];
 
 /// The longest object line that git may print before its content.
