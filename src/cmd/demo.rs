@@ -416,11 +416,13 @@ fn close(
                     "seven answers about the change",
                 ),
                 (
-                    format!("tacho --log {dir}/reworded verify"),
+                    format!("tacho --log {dir}/reworded verify --trust {dir}/identity.pem"),
                     "an attack, as verify sees it",
                 ),
                 (
-                    format!("tacho --log {dir}/cut verify --against {dir}/receipt.json"),
+                    format!(
+                        "tacho --log {dir}/cut verify --trust {dir}/identity.pem --against {dir}/receipt.json"
+                    ),
                     "the receipt at work",
                 ),
             ]
@@ -435,8 +437,9 @@ fn close(
         ],
     };
     for (command, what) in rows {
-        let command = show.term.paint(Tone::Strong, &format!("{command:<34}"));
-        show.line(format!("  {command}  {what}"))?;
+        let command = show.term.paint(Tone::Strong, &command);
+        show.line(format!("  {command}"))?;
+        show.line(format!("      {what}"))?;
     }
     Ok(())
 }
