@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use crate::body::Body;
+use crate::body::work::Verdict;
 use crate::canon::{self, MAX_RECORD};
 use crate::content::Field;
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Id, List, Seq, Time};
+use crate::scalar::{Id, List, Seq, Set, Time};
 
 /// The version of the format that this crate writes.
 pub const VERSION: u64 = 1;
@@ -253,8 +254,8 @@ cbor_map! {
         12 "session" => session: opt Seq,
         /// The generation in force in its lineage.
         13 "generation" => generation: opt Seq,
-        /// What led to this, ascending, each smaller than `seq`.
-        14 "causes" => causes: opt List<Seq, MAX_CAUSES>,
+        /// What led to this.
+        14 "causes" => causes: opt Set<Seq, MAX_CAUSES>,
         /// What the kind asks for.
         15 "body" => body: req Body,
         /// Commitments to free text, by field.
@@ -361,14 +362,22 @@ impl Record {
         {
             return refuse("an empty map");
         }
-        let earlier = |seq: &Option<Seq>| seq.is_none_or(|s| s < self.seq);
-        if !earlier(&self.import) || !earlier(&self.session) || !earlier(&self.generation) {
-            return refuse("refers to a record that does not come before it");
+        let mut earlier = true;
+        self.each_link(&mut |_, seq| earlier &= seq < self.seq);
+        match &self.body {
+            // An empty epoch begins with its seal.
+            Body::Seal(seal) => earlier &= seal.first <= self.seq,
+            Body::Action(action) => {
+                let decided = matches!(self.via, Via::Gate | Via::Recorder);
+                let verdict = action.verdict.as_ref();
+                if decided && verdict.is_some_and(Verdict::is_open_hold) {
+                    return refuse("a hold needs `request_digest`, `obligations` and `deadline`");
+                }
+            }
+            _ => {}
         }
-        let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) || causes.last().is_some_and(|last| *last >= self.seq)
-        {
-            return refuse("causes are not ascending and before the record");
+        if !earlier {
+            return refuse("refers to a record that does not come before it");
         }
         let fields = self.kind.fields();
         if let Some(field) = self
@@ -379,12 +388,14 @@ impl Record {
         {
             return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
+        self.body
+            .check_content(self.content.iter().flat_map(BTreeMap::keys))?;
         self.body.check()
     }
 
     /// The causes as a slice.
     pub fn causes(&self) -> &[Seq] {
-        self.causes.as_ref().map(List::as_slice).unwrap_or_default()
+        self.causes.as_ref().map(Set::as_slice).unwrap_or_default()
     }
 
     /// The artefacts as a slice.

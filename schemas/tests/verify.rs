@@ -16,7 +16,7 @@ use tacho_schemas::checkpoint::Checkpoint;
 use tacho_schemas::content::Slot;
 use tacho_schemas::note::Note;
 use tacho_schemas::record::Via;
-use tacho_schemas::scalar::{Blob, Fixed, List, Seq};
+use tacho_schemas::scalar::{Blob, Fixed, List, Seq, Set};
 use tacho_schemas::sign::{Fingerprint, Purpose};
 use tacho_schemas::verify::{
     Anchor, Authenticity, Breach, Completeness, Evidence, Fold, Mark, Report, SPELT_OUT, Single,
@@ -929,7 +929,7 @@ fn an_erasure_by_nobody_enrolled_excuses_nothing() {
             },
             erased: List::new(vec![Erased {
                 seq: said,
-                fields: Some(List::new(vec![200]).unwrap()),
+                fields: Some(Set::of(vec![200]).unwrap()),
                 places: None,
             }])
             .unwrap(),
