@@ -123,6 +123,7 @@ impl Term {
     }
 
     /// Prints bytes of the answer as they are.
+    #[allow(dead_code, reason = "for verbs that print what was recorded")]
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
