@@ -14,7 +14,7 @@ use tacho_schemas::record::{
     Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, MAX_REDACTIONS, Record, Redaction,
     VERSION, Via,
 };
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::{List, Set};
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -77,7 +77,7 @@ pub struct Draft {
     claimed: Option<Claimed>,
     session: Option<Seq>,
     generation: Option<Seq>,
-    causes: Option<List<Seq, MAX_CAUSES>>,
+    causes: Option<Set<Seq, MAX_CAUSES>>,
     body: Body,
     kind: Kind,
     /// The only number that it may get.
@@ -130,9 +130,6 @@ impl Draft {
             .body
             .kind()
             .ok_or_else(|| unrecordable("the event has no body"))?;
-        let mut causes = event.causes;
-        causes.sort_unstable();
-        causes.dedup();
         let slots = event.content.len() + event.artefacts.len();
         let mut salts = vec![0; slots * 32];
         getrandom::fill(&mut salts).map_err(|e| {
@@ -149,7 +146,8 @@ impl Draft {
 
         let mut row = Row::empty();
         let mut content = BTreeMap::new();
-        for (field, bytes) in event.content {
+        // An empty text is no text: absent is its only spelling.
+        for (field, bytes) in event.content.into_iter().filter(|(_, b)| !b.is_empty()) {
             field
                 .check(&bytes)
                 .map_err(|e| unrecordable(&e.to_string()))?;
@@ -210,7 +208,7 @@ impl Draft {
             claimed: event.claimed,
             session: event.session,
             generation: event.generation,
-            causes: List::some(causes)?,
+            causes: Set::some(event.causes)?,
             body: event.body,
             kind,
             expected: None,

@@ -11,7 +11,7 @@ use tacho_schemas::body::change::Fate;
 use tacho_schemas::body::work::{Action, Class, Outcome, Status};
 use tacho_schemas::content::{Field, Provenance};
 use tacho_schemas::event::Event;
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::Set;
 use tacho_schemas::{Hash, Id, Seq};
 
 use super::Sink;
@@ -342,7 +342,7 @@ impl Reader<'_, '_> {
             tool,
             class: Some(Class::Write),
             effects: None,
-            parts: Some(List::new(vec![part])?),
+            parts: Some(Set::of(vec![part])?),
             rationale: Some(rationale),
             verdict: None,
         };

@@ -10,7 +10,7 @@ use tacho_schemas::body::{Part, Rationale, RationaleSource};
 use tacho_schemas::content::{Field, MAX_ROW, Provenance};
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::record::{Actor, ActorType, Claimed, Role};
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::{List, Set};
 use tacho_schemas::{Hash, Id, Seq, canon};
 
 use super::Sink;
@@ -195,7 +195,7 @@ impl<'a, 'log> Lineage<'a, 'log> {
         let body = Generation {
             lineage: self.first,
             parents: List::some(program.parents.clone())?,
-            inspirations: List::some(program.inspirations.clone())?,
+            inspirations: Set::some(program.inspirations.clone())?,
             mutations: List::some(mutation.into_iter().collect())?,
             ordinal: program.ordinal,
             branch: program.branch,
@@ -253,7 +253,7 @@ impl<'a, 'log> Lineage<'a, 'log> {
         };
         let (rationale, words) = rationale(&mut program.why)?;
         let body = Mutation {
-            parts: Some(List::new(vec![program.part])?),
+            parts: Some(Set::of(vec![program.part])?),
             rationale: Some(rationale),
             change: if modifies {
                 Change::Modify

@@ -82,6 +82,7 @@ enumerations! {
     log::GapKind,
     log::Severity,
     log::Phase,
+    work::Confinement,
     work::GuardLevel,
     work::Speaker,
     work::Class,
