@@ -409,12 +409,15 @@ fn conversation(sink: &mut Sink<'_>, prompts: Object<'_>) -> (Vec<Attachment>, O
 /// A moment in seconds since 1970, as decimal text, without rounding.
 fn seconds(text: &str) -> Option<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let whole: i64 = whole.parse().ok()?;
     let digits = fraction.len().min(9);
     let nanos = match fraction.get(..digits) {
         Some("") | None => 0,
         Some(kept) => {
-            let kept: i64 = kept.parse().ok().filter(|n| *n >= 0)?;
+            let kept: i64 = kept.parse().ok()?;
             kept * 10_i64.pow(9 - u32::try_from(digits).ok()?)
         }
     };
