@@ -119,10 +119,27 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
         .map_err(|e| Failure::new(format!("the system gives no random numbers: {e}")))
 }
 
+/// The longest file that is read whole: some hundred thousand receipts.
+const MAX_FILE: u64 = 256 << 20;
+
 /// Reads a whole file that the user named.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|e| Failure::new(format!("cannot read `{}`: {}", path.display(), plain(&e))))
+    use std::io::Read as _;
+    let failed = |e| Failure::new(format!("cannot read `{}`: {}", path.display(), plain(&e)));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let read = file
+        .take(MAX_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if u64::try_from(read).is_ok_and(|read| read == MAX_FILE) {
+        return Err(Failure::new(format!(
+            "`{}` is longer than {} MiB",
+            path.display(),
+            MAX_FILE >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 /// Writes a file that must not exist yet.

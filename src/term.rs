@@ -127,6 +127,7 @@ impl Term {
     }
 
     /// Prints bytes of the answer as they are.
+    #[allow(dead_code, reason = "for verbs whose answer is not text")]
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;

@@ -375,18 +375,34 @@ impl Walk {
                     let id = TileId::new(tile.tile().level(), tile.tile().index());
                     let kept = id.and_then(|id| snapshot.tile(id));
                     self.fold.compared_tiles(1);
-                    if !matches!(kept, Ok(Some(bytes)) if bytes == tile.to_bytes()) {
+                    let ours = tile.to_bytes();
+                    let kept = kept.ok().flatten();
+                    if kept.as_ref() != Some(&ours) {
                         let what = format!(
                             "tile {} is missing or differs from the records",
                             tile.tile().path()
                         );
-                        self.fold.breach(Breach::Tile, None, what);
+                        let seq = kept
+                            .filter(|_| tile.tile().level() == 0)
+                            .and_then(|kept| first_other_leaf(&kept, &ours))
+                            .map(|leaf| Seq(tile.tile().index() * CHUNK + leaf));
+                        self.fold.breach(Breach::Tile, seq, what);
                     }
                 }
             }
             Err(error) => self.fold.breach(Breach::Tile, None, error.to_string()),
         }
     }
+}
+
+/// The first leaf that a tile of leaves does not have as it should.
+fn first_other_leaf(kept: &[u8], ours: &[u8]) -> Option<u64> {
+    let kept = kept.chunks(32).map(Some).chain(std::iter::repeat(None));
+    let place = ours
+        .chunks(32)
+        .zip(kept)
+        .position(|(our, kept)| kept != Some(our))?;
+    u64::try_from(place).ok()
 }
 
 /// Checks chunk `first`, then every `step`th after it.

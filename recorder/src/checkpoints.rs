@@ -85,9 +85,16 @@ impl Checkpoints {
         }
         let entry = format!("{note}\n");
         let mut file = files::open_append(&self.path)?;
-        file.write_all(entry.as_bytes())
+        if let Err(error) = file
+            .write_all(entry.as_bytes())
             .and_then(|()| file.sync_all())
-            .map_err(|e| Error::io("write", &self.path, e))?;
+        {
+            // What a full disk took of it was shown to nobody; left there, it would look like someone else's.
+            file.set_len(self.length)
+                .and_then(|()| file.sync_all())
+                .map_err(|e| Error::io("write", &self.path, e).with_kind(ErrorKind::Io))?;
+            return Err(Error::io("write", &self.path, error));
+        }
         self.length += u64::try_from(entry.len()).unwrap_or(0);
         self.last = Some(note);
         Ok(())

@@ -1,6 +1,7 @@
 //! An event made ready for the writer: all the work that needs no place in the log, done by the caller's thread.
 //!
-//! Text is committed to under fresh salts, vault row and artefacts are packed, hashes are taken. What remains for the one
+//! Secrets are taken out first: a [`Draft`] is the only thing the writer accepts, and it is made in one place, so nothing that the
+//! redactor knows is ever stored. Then text is committed to under fresh salts, vault row and artefacts are packed, hashes are taken. What remains for the one
 //! writer is to give number, time and links.
 
 use std::cell::RefCell;
@@ -10,13 +11,15 @@ use tacho_schemas::body::Body;
 use tacho_schemas::content::{self, Descriptor, Field, MAX_ROW, Row, Salted};
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{
-    Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, Record, VERSION, Via,
+    Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, MAX_REDACTIONS, Record, Redaction,
+    VERSION, Via,
 };
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::{List, Set};
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Packer;
+use crate::redact::Redactor;
 use crate::store::MAX_ARTEFACT;
 
 /// The way an event came in: set by the recorder, never by the caller.
@@ -74,13 +77,14 @@ pub struct Draft {
     claimed: Option<Claimed>,
     session: Option<Seq>,
     generation: Option<Seq>,
-    causes: Option<List<Seq, MAX_CAUSES>>,
+    causes: Option<Set<Seq, MAX_CAUSES>>,
     body: Body,
     kind: Kind,
     /// The only number that it may get.
     pub(crate) expected: Option<Seq>,
     content: Option<BTreeMap<Field, Hash>>,
     artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
+    redacted: Option<List<Redaction, MAX_REDACTIONS>>,
     /// The vault row, as it is and packed.
     pub(crate) row: Option<PackedRow>,
     /// Artefacts to store, packed.
@@ -117,15 +121,15 @@ fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 impl Draft {
-    /// Makes an event ready.
-    pub fn new(event: Event, way: Way) -> Result<Self> {
+    /// Makes an event ready. What the redactor finds is gone when this returns.
+    ///
+    /// [`crate::Log::draft`] does it with the log's own redactor.
+    pub fn new(mut event: Event, way: Way, redactor: &Redactor) -> Result<Self> {
+        let redacted = redactor.redact_event(&mut event)?.into_list()?;
         let kind = event
             .body
             .kind()
             .ok_or_else(|| unrecordable("the event has no body"))?;
-        let mut causes = event.causes;
-        causes.sort_unstable();
-        causes.dedup();
         let slots = event.content.len() + event.artefacts.len();
         let mut salts = vec![0; slots * 32];
         getrandom::fill(&mut salts).map_err(|e| {
@@ -142,7 +146,8 @@ impl Draft {
 
         let mut row = Row::empty();
         let mut content = BTreeMap::new();
-        for (field, bytes) in event.content {
+        // An empty text is no text: absent is its only spelling.
+        for (field, bytes) in event.content.into_iter().filter(|(_, b)| !b.is_empty()) {
             field
                 .check(&bytes)
                 .map_err(|e| unrecordable(&e.to_string()))?;
@@ -203,7 +208,7 @@ impl Draft {
             claimed: event.claimed,
             session: event.session,
             generation: event.generation,
-            causes: List::some(causes)?,
+            causes: Set::some(event.causes)?,
             body: event.body,
             kind,
             expected: None,
@@ -213,6 +218,7 @@ impl Draft {
                 Some(content)
             },
             artefacts: List::some(artefacts)?,
+            redacted,
             row,
             files,
         })
@@ -227,9 +233,22 @@ impl Draft {
         Ok(self)
     }
 
+    /// Makes an event of the recorder's own ready.
+    pub(crate) fn own(event: Event) -> Result<Self> {
+        Self::new(event, Way::recorder(), Redactor::builtin()?.as_ref())
+    }
+
     /// What the record will be about.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What was taken out.
+    pub fn redacted(&self) -> &[Redaction] {
+        self.redacted
+            .as_ref()
+            .map(List::as_slice)
+            .unwrap_or_default()
     }
 
     /// Bytes that the writer will have to move, roughly.
@@ -271,6 +290,7 @@ impl Draft {
             && record.claimed == self.claimed
             && record.generation == self.generation
             && record.causes == self.causes
+            && record.redacted == self.redacted
             && texts(row) == texts(ours)
     }
 
@@ -295,6 +315,7 @@ impl Draft {
             body: self.body.clone(),
             content: self.content.clone(),
             artefacts: self.artefacts.clone(),
+            redacted: self.redacted.clone(),
         }
     }
 }
@@ -336,6 +357,6 @@ fn reference_key(
     Hash(*hasher.finalize().as_bytes())
 }
 
-fn unrecordable(why: &str) -> Error {
+pub(crate) fn unrecordable(why: &str) -> Error {
     Error::new(ErrorKind::Unrecordable, why)
 }

@@ -8,10 +8,20 @@
 //! file ─▶ guess ─▶ import(open, original bytes) ─▶ session, message, action, … (cause, claimed time) ─▶ import(close, losses)
 //! ```
 
+mod adas;
+mod atif;
 mod claude_code;
+mod codeevolve;
+mod codex;
+mod git;
+mod json;
+mod lineage;
 mod lines;
+mod openevolve;
 mod pieces;
+mod raw;
 mod sink;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,17 +40,61 @@ pub use sink::Sink;
 /// A format of other people's files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
+    /// Archives of ADAS, a JSON array of agent designs.
+    Adas,
+    /// Trajectories in the Agent Trajectory Interchange Format, one document a file.
+    Atif,
     /// Transcripts of Claude Code, `.claude/projects/*/<session>.jsonl`.
     ClaudeCode,
+    /// Islands of CodeEvolve, one JSON object a line.
+    CodeEvolve,
+    /// Rollouts of Codex, `.codex/sessions/**/rollout-*.jsonl`.
+    Codex,
+    /// Git repositories.
+    Git,
+    /// Checkpoints of OpenEvolve, a folder.
+    OpenEvolve,
 }
 
 impl Format {
     /// Every format with its name and what it is.
-    pub const ALL: &'static [(&'static str, Self, &'static str)] = &[(
-        "claude-code",
-        Self::ClaudeCode,
-        "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
-    )];
+    pub const ALL: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "adas",
+            Self::Adas,
+            "archives of ADAS (a JSON array of agent designs)",
+        ),
+        (
+            "atif",
+            Self::Atif,
+            "trajectories in the Agent Trajectory Interchange Format 1.4 to 1.8 (*.json)",
+        ),
+        (
+            "claude-code",
+            Self::ClaudeCode,
+            "transcripts of Claude Code (.claude/projects/*/*.jsonl)",
+        ),
+        (
+            "codeevolve",
+            Self::CodeEvolve,
+            "islands of CodeEvolve (prompts and solutions, one JSON object a line)",
+        ),
+        (
+            "codex",
+            Self::Codex,
+            "rollouts of Codex (.codex/sessions/**/rollout-*.jsonl)",
+        ),
+        (
+            "git",
+            Self::Git,
+            "git repositories (a folder with .git, or a bare one)",
+        ),
+        (
+            "openevolve",
+            Self::OpenEvolve,
+            "checkpoints of OpenEvolve (a folder with metadata.json and programs/)",
+        ),
+    ];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -60,9 +114,31 @@ impl Format {
 
     /// Guesses the format of a file or folder, and says by what.
     fn guess(path: &Path) -> Result<(Self, &'static str)> {
+        if path.is_dir() {
+            if let Some(why) = openevolve::looks_like(path) {
+                return Ok((Self::OpenEvolve, why));
+            }
+            if let Some(why) = git::looks_like(path) {
+                return Ok((Self::Git, why));
+            }
+        }
         let head = lines::head(path)?;
-        if let Some(why) = claude_code::looks_like(&head) {
-            return Ok((Self::ClaudeCode, why));
+        let guesses = [
+            (Self::Atif, atif::looks_like(&head)),
+            (Self::ClaudeCode, claude_code::looks_like(&head)),
+            (Self::Codex, codex::looks_like(&head)),
+        ];
+        if let Some(found) = guesses
+            .into_iter()
+            .find_map(|(format, why)| Some((format, why?)))
+        {
+            return Ok(found);
+        }
+        if let Some(why) = codeevolve::looks_like(&head) {
+            return Ok((Self::CodeEvolve, why));
+        }
+        if let Some(why) = adas::looks_like(&head) {
+            return Ok((Self::Adas, why));
         }
         let names: Vec<_> = Self::ALL
             .iter()
@@ -83,6 +159,8 @@ pub struct Request {
     pub path: PathBuf,
     /// Its format; guessed if not named.
     pub format: Option<Format>,
+    /// Which commits of a git repository; all behind `HEAD` if not named.
+    pub range: Option<String>,
     /// Although it was imported before.
     pub again: bool,
 }
@@ -100,6 +178,8 @@ pub struct Imported {
     pub counts: BTreeMap<Kind, u64>,
     /// What was not understood, by type.
     pub losses: BTreeMap<String, u64>,
+    /// What the source says twice and the records say once, by type.
+    pub repeats: BTreeMap<String, u64>,
 }
 
 /// Imports a file. `progress` hears how many bytes of how many are read.
@@ -117,8 +197,8 @@ pub fn import(
         Some(format) => (format, None),
         None => Format::guess(&request.path).map(|(format, why)| (format, Some(why)))?,
     };
-    let files = originals(format, &request.path)?;
-    let digest = lines::digest(&files)?;
+    let source = Source::open(format, request)?;
+    let digest = source.digest()?;
     if !request.again
         && let Some((open, close)) = find(view, &digest)?
     {
@@ -132,17 +212,36 @@ pub fn import(
         )
         .with_hint("`--again` imports it once more"));
     }
-    let mut sink = Sink::open(log, format, &request.path, &files, &digest)?;
-    match format {
-        Format::ClaudeCode => claude_code::import(&request.path, &mut sink, known, progress)?,
+    // A document is looked at before anything is recorded of it.
+    let document = match format {
+        Format::Atif => Some(atif::Document::read(&request.path)?),
+        _ => None,
+    };
+    let mut sink = Sink::open(log, format, &request.path, &source, &digest)?;
+    match (format, &source) {
+        (Format::Atif, _) => {
+            if let Some(document) = &document {
+                document.import(&mut sink, known, progress)?;
+            }
+        }
+        (Format::Codex, _) => codex::import(&request.path, &mut sink, known, progress)?,
+        (Format::Adas, _) => adas::import(&request.path, &mut sink, progress)?,
+        (Format::ClaudeCode, _) => claude_code::import(&request.path, &mut sink, known, progress)?,
+        (Format::CodeEvolve, _) => codeevolve::import(&request.path, &mut sink, progress)?,
+        (Format::Git, Source::Git(history)) => git::import(history, &mut sink, progress)?,
+        (Format::OpenEvolve, Source::Files(files)) => {
+            openevolve::import(files, &mut sink, progress)?;
+        }
+        (Format::Git, Source::Files(_)) | (Format::OpenEvolve, Source::Git(_)) => {}
     }
-    let (records, counts, losses) = sink.close(format)?;
+    let closed = sink.close(format)?;
     Ok(Imported {
         format,
         guessed,
-        records,
-        counts,
-        losses,
+        records: closed.records,
+        counts: closed.counts,
+        losses: closed.losses,
+        repeats: closed.repeats,
     })
 }
 
@@ -153,10 +252,43 @@ pub struct Known {
     pub(crate) sessions: BTreeMap<String, Seq>,
 }
 
-/// The files whose bytes are kept.
-fn originals(format: Format, path: &Path) -> Result<Vec<PathBuf>> {
-    match format {
-        Format::ClaudeCode => Ok(vec![path.to_owned()]),
+/// What is read, and what of it is kept as it is.
+enum Source {
+    /// Files, whose bytes are kept.
+    Files(Vec<PathBuf>),
+    /// A repository, whose ids are kept.
+    Git(git::History),
+}
+
+impl Source {
+    /// Opens what the user named; refuses what is not of the format as a whole, before anything is recorded.
+    fn open(format: Format, request: &Request) -> Result<Self> {
+        let path = &request.path;
+        if request.range.is_some() && format != Format::Git {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a range of commits is for git repositories",
+            ));
+        }
+        Ok(match format {
+            Format::Adas => {
+                adas::check(path)?;
+                Self::Files(vec![path.to_owned()])
+            }
+            Format::Atif | Format::ClaudeCode | Format::CodeEvolve | Format::Codex => {
+                Self::Files(vec![path.to_owned()])
+            }
+            Format::Git => Self::Git(git::history(path, request.range.as_deref())?),
+            Format::OpenEvolve => Self::Files(openevolve::files(path)?),
+        })
+    }
+
+    /// What it is recognised by when it comes again.
+    fn digest(&self) -> Result<Hash> {
+        match self {
+            Self::Files(files) => lines::digest(files),
+            Self::Git(history) => Ok(history.digest),
+        }
     }
 }
 

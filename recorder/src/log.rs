@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::draft::{Draft, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keys::ring::{PromoteStep, Recovered};
+use crate::redact::Redactor;
 
 /// How many drafts may wait for the writer; more make callers wait.
 const QUEUE: usize = 8192;
@@ -180,6 +181,7 @@ pub struct Log {
     log_id: LogId,
     identity: PublicKey,
     opening: Opening,
+    redactor: Arc<Redactor>,
 }
 
 /// What the writer is asked for.
@@ -278,6 +280,7 @@ impl Log {
             log_id,
             identity,
             opening,
+            redactor,
         } = started;
         let thread = std::thread::Builder::new()
             .name("tacho-writer".to_owned())
@@ -291,6 +294,7 @@ impl Log {
             log_id,
             identity,
             opening,
+            redactor,
         })
     }
 
@@ -321,7 +325,12 @@ impl Log {
 
     /// Appends an event and waits until it is durable.
     pub fn append(&self, event: Event, way: Way) -> Result<Receipt> {
-        self.submit(Draft::new(event, way)?)?.wait()
+        self.submit(self.draft(event, way)?)?.wait()
+    }
+
+    /// Makes an event ready: takes out secrets, those that this log's settings add included, and commits to the rest.
+    pub fn draft(&self, event: Event, way: Way) -> Result<Draft> {
+        Draft::new(event, way, &self.redactor)
     }
 
     /// Hands a draft to the writer; waits only if the queue is full.

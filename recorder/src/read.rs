@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use tacho_schemas::content::{Field, Held, MAX_ROW, Row};
+use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
 use tacho_schemas::tile::{self, Tile};
@@ -61,6 +61,8 @@ pub struct Shown {
     pub row: Row,
     /// What does not fit. Whoever shows the record shows this first.
     pub doubts: Vec<String>,
+    /// What is gone: each is a doubt too, and may be an erasure that the law asked for.
+    pub holes: Vec<Slot>,
 }
 
 impl Shown {
@@ -259,11 +261,13 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
             Row::empty()
         }
     };
+    let mut gone = Vec::new();
     if let Ok(record) = &meaning {
         let Held { holes, wrong, .. } = row.check(record);
-        for slot in holes {
+        for slot in &holes {
             doubts.push(format!("{slot} is gone"));
         }
+        gone = holes;
         for slot in wrong {
             doubts.push(format!("{slot} is not what was committed to"));
             row.erase(slot);
@@ -278,5 +282,6 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
         meaning,
         row,
         doubts,
+        holes: gone,
     }
 }

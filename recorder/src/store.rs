@@ -189,17 +189,29 @@ impl Store {
                 .open(&self.wal_path)
                 .map_err(|e| Error::io("open", &self.wal_path, e))?,
         };
-        let end = end.next_multiple_of(WAL_STEP);
         // KEEP_SIZE: the file does not get longer, so nobody ever reads what was not written.
-        let taken = match fallocate(
-            &file,
-            FallocateFlags::FALLOC_FL_KEEP_SIZE,
-            0,
-            i64::try_from(end).unwrap_or(i64::MAX),
-        ) {
+        let take = |end: u64| {
+            fallocate(
+                &file,
+                FallocateFlags::FALLOC_FL_KEEP_SIZE,
+                0,
+                i64::try_from(end).unwrap_or(i64::MAX),
+            )
+        };
+        // Where a whole step is too much, what is needed now may still fit.
+        let step = end.next_multiple_of(WAL_STEP);
+        let taken = match take(step).map(|()| step) {
+            Err(Errno::ENOSPC | Errno::EDQUOT) => take(end).map(|()| end),
+            other => other,
+        };
+        let taken = match taken {
+            Ok(held) => {
+                self.wal_held = held;
+                Ok(())
+            }
             // Where space cannot be taken, a full disk shows in the COMMIT, and poisons.
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-                self.wal_held = end;
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                self.wal_held = step;
                 Ok(())
             }
             Err(errno) => Err(Error::io("take space for", &self.wal_path, errno.into())),

@@ -177,7 +177,7 @@ impl About<'_> {
                 let import = record
                     .import
                     .map_or(String::new(), |seq| format!(" #{seq}"));
-                format!("{}, as the file of import{import} says", record.actor.id)
+                format!("{} (in the file of import{import})", record.actor.id)
             }
             Via::Api => format!("{} (as a caller reports)", record.actor.id),
             _ => record.actor.id.to_string(),

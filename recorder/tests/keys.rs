@@ -56,6 +56,17 @@ fn a_seal_without_a_crash_changes_the_key() {
 }
 
 #[test]
+fn a_next_key_that_could_not_be_written_is_tried_again() {
+    let base = tempfile::tempdir().unwrap();
+    let (mut ring, _, _) = ring(base.path());
+    // What a full disk leaves of a key.
+    keys_file(&base.path().join("epoch-next.pem"), b"").unwrap();
+    let next = ring.make_next().unwrap();
+    ring.promote_next(&mut |_| Ok(())).unwrap();
+    assert_eq!(ring.epoch().unwrap().verifying_key(), next);
+}
+
+#[test]
 fn a_crash_before_the_commit_drops_the_next_key() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ring, log, first) = ring(dir.path());

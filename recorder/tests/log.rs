@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tacho_recorder::audit::{Question, audit};
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Beginning, Log, Options};
-use tacho_recorder::{LogDir, SystemClock, keys};
-use tacho_schemas::Id;
-use tacho_schemas::Origin;
+use tacho_recorder::read::View;
+use tacho_recorder::{LogDir, Reader, SystemClock, keys};
 use tacho_schemas::body::work::{Message, Speaker};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{Actor, ActorType};
+use tacho_schemas::{Id, Origin, Seq};
 
 fn options() -> Options {
     Options::new(Arc::new(SystemClock::new().unwrap()), "test")
@@ -57,7 +57,7 @@ fn what_was_acknowledged_is_there_after_a_clean_stop() {
     assert_eq!(receipt.seq.0, 2);
     let pending: Vec<_> = (0..1000)
         .map(|n| {
-            log.submit(Draft::new(message(&n.to_string()), Way::api(0)).unwrap())
+            log.submit(log.draft(message(&n.to_string()), Way::api(0)).unwrap())
                 .unwrap()
         })
         .collect();
@@ -100,4 +100,61 @@ fn a_log_verifies_from_its_first_moment() {
     assert_eq!((report.size, report.integrity.checkpoints), (2, 1));
     assert_eq!(report.unsigned, 0);
     log.close().unwrap();
+}
+
+/// A tile of leaves shows which record, or which of its hashes, was changed; one that is missing does not.
+#[test]
+fn a_tile_names_the_first_leaf_that_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = create(&path);
+    for n in 0..600 {
+        log.submit(log.draft(message(&n.to_string()), Way::api(0)).unwrap())
+            .unwrap();
+    }
+    log.close().unwrap();
+    let change = |statement: &str| {
+        let conn = rusqlite::Connection::open(path.join("log.db")).unwrap();
+        assert_eq!(conn.execute(statement, []).unwrap(), 1);
+    };
+    let first_bad = || {
+        let dir = LogDir::open(&path).unwrap();
+        let report = audit(&dir, &Question::default(), |_, _| ()).unwrap();
+        (report.integrity.first_bad, report.integrity.proven)
+    };
+    let whole = 603;
+    assert_eq!(first_bad(), (None, whole));
+    // The second tile of leaves: hash 3 of it is the leaf of record 259.
+    let second = "WHERE id = (SELECT id FROM tiles ORDER BY id LIMIT 1 OFFSET 1)";
+    change(&format!(
+        "UPDATE tiles SET hashes = CAST(substr(hashes, 1, 96) || zeroblob(32) || substr(hashes, 129) AS BLOB) {second}"
+    ));
+    assert_eq!(first_bad(), (Some(Seq(259)), 259));
+    change(&format!("DELETE FROM tiles {second}"));
+    assert_eq!(first_bad(), (None, whole));
+}
+
+#[test]
+fn an_empty_text_is_no_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = create(&dir.path().join("log"));
+    let empty = message("").with(Field::SourceId, "m-1");
+    let seq = log.append(empty, Way::api(0)).unwrap().seq;
+    let seq_of_none = log.append(message(""), Way::api(0)).unwrap().seq;
+    log.close().unwrap();
+    let dir = LogDir::open(&dir.path().join("log")).unwrap();
+    let reader = Reader::open(&dir).unwrap();
+    let view = View::new(&reader).unwrap();
+    let shown = view.record(seq).unwrap();
+    let fields: Vec<_> = shown
+        .meaning
+        .unwrap()
+        .content
+        .unwrap()
+        .into_keys()
+        .collect();
+    assert_eq!(fields, [Field::SourceId]);
+    assert_eq!(shown.row.text(Field::Text), None);
+    let shown = view.record(seq_of_none).unwrap();
+    assert_eq!(shown.meaning.unwrap().content, None);
 }

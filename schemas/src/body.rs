@@ -10,10 +10,11 @@ pub mod work;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::canon;
+use crate::content::{Field, RATIONALE};
 use crate::error::{Error, Result};
 use crate::map::{Keys, cbor_enum, cbor_map};
 use crate::record::Kind;
-use crate::scalar::{Fixed, List, Seq};
+use crate::scalar::{Fixed, Seq, Set};
 
 macro_rules! bodies {
     ($($variant:ident($module:ident::$name:ident)),+ $(,)?) => {
@@ -122,15 +123,69 @@ impl Body {
         }
     }
 
+    /// The rationale, where the kind has one.
+    pub fn rationale(&self) -> Option<&Rationale> {
+        match self {
+            Self::Action(b) => b.rationale.as_ref(),
+            Self::Mutation(b) => b.rationale.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Puts in order what a caller may bring in any order, and says of a rationale that was left out where it comes from: from
+    /// the caller, if there are words of it in the content, or from nowhere.
+    pub(crate) fn complete(&mut self, has_words: bool) {
+        let rationale = match self {
+            Self::Session(b) => {
+                b.guards
+                    .iter_mut()
+                    .for_each(|guards| guards.sort_by_key(|guard| guard.part));
+                return;
+            }
+            Self::Action(b) => &mut b.rationale,
+            Self::Mutation(b) => &mut b.rationale,
+            _ => return,
+        };
+        rationale.get_or_insert(Rationale {
+            source: if has_words {
+                RationaleSource::Given
+            } else {
+                RationaleSource::Absent
+            },
+            evidence: None,
+            confidence: None,
+        });
+    }
+
+    /// Checks that a record with this body may have these fields of content.
+    pub(crate) fn check_content<'a>(&self, fields: impl Iterator<Item = &'a Field>) -> Result<()> {
+        let absent = |r: &Rationale| r.source == RationaleSource::Absent;
+        let words = RATIONALE.as_slice();
+        match fields.into_iter().find(|field| words.contains(field)) {
+            Some(field) if self.rationale().is_some_and(absent) => Err(Error::Meaning(format!(
+                "the rationale is absent, so there is no `{field}`"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks what the types alone cannot say.
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |why: &str| Err(Error::Meaning(why.to_owned()));
         match self {
-            Self::Genesis(g) if g.suite != log::SUITE => refuse("the suite is not known"),
-            Self::Genesis(g) if g.signature.is_none() => refuse("a genesis needs a signature"),
+            Self::Genesis(g) => g.check(),
             Self::Seal(s) if s.signature.is_none() => refuse("a seal needs a signature"),
             Self::Key(k) => k.check(),
-            Self::Action(a) => a.verdict.as_ref().map_or(Ok(()), work::Verdict::check),
+            Self::Session(s) => s.check(),
+            Self::Action(a) => {
+                Rationale::check(a.rationale.as_ref())?;
+                a.verdict.as_ref().map_or(Ok(()), work::Verdict::check)
+            }
+            Self::Mutation(m) => Rationale::check(m.rationale.as_ref()),
+            Self::Generation(g) => g.check(),
+            Self::Evaluation(e) => e.check(),
+            Self::Release(r) if r.k == 0 => refuse(work::NOBODY),
+            Self::Import(i) => i.check(),
             Self::Erasure(e) => e.check(),
             Self::Kill(k) => human::check_target(k.scope, k.target.as_ref(), k.about),
             Self::Lease(l) => human::check_target(l.scope, l.target.as_ref(), l.about),
@@ -186,7 +241,7 @@ cbor_enum! {
         2 "transcript" => Transcript,
         /// A human wrote it.
         3 "human" => Human,
-        /// There is none.
+        /// There is none: neither words nor evidence nor confidence.
         4 "absent" => Absent,
     }
 }
@@ -198,9 +253,27 @@ cbor_map! {
         /// Where it comes from.
         40 "source" => source: req RationaleSource,
         /// Records it points to.
-        41 "evidence" => evidence: opt List<Seq, 256>,
+        41 "evidence" => evidence: opt Set<Seq, 256>,
         /// How sure the agent says it is, per mille.
         42 "confidence" => confidence: opt PerMille,
+    }
+}
+
+impl Rationale {
+    /// Checks the rationale of an action or mutation.
+    fn check(rationale: Option<&Self>) -> Result<()> {
+        let Some(rationale) = rationale else {
+            return Err(Error::Meaning(
+                "`rationale` must stand; its source `absent` says that there is none".to_owned(),
+            ));
+        };
+        let says_something = rationale.evidence.is_some() || rationale.confidence.is_some();
+        if rationale.source == RationaleSource::Absent && says_something {
+            return Err(Error::Meaning(
+                "a rationale that is absent has neither evidence nor confidence".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -167,6 +167,21 @@ pub fn check_entries(bytes: &[u8], max: usize) -> Result<Entries> {
     Ok(found)
 }
 
+/// Returns every text string of a checked item, in their order, however deep it lies.
+pub fn texts(bytes: &[u8]) -> Result<Vec<&str>> {
+    let mut walker = Walker { bytes, at: 0 };
+    let mut found = Vec::new();
+    // Without indefinite lengths an item is its heads and strings in a row.
+    while walker.at < bytes.len() {
+        match walker.head()? {
+            (TEXT, length) => found.extend(std::str::from_utf8(walker.take(walker.at, length)?)),
+            (BYTES, length) => drop(walker.take(walker.at, length)?),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the checked map `bytes` without the entry at `path`, as canonical bytes again.
 ///
 /// Signatures inside a record are made and checked over these bytes, so that fields which this version does not know are

@@ -3,6 +3,8 @@
 //! A commitment is `HMAC-SHA256(salt, domain ‖ 00 ‖ u16 kind ‖ u16 field ‖ u64 length ‖ bytes)`, integers big-endian, with a
 //! salt of 32 fresh random bytes for each field. Whoever holds salt and bytes can check it; once both are erased, nothing
 //! can be guessed from what remains, and every chain hash and proof over the record still holds.
+//!
+//! A text has at least one byte: of nothing there is no field and no commitment.
 
 use std::collections::BTreeMap;
 
@@ -109,7 +111,8 @@ impl Field {
     }
 }
 
-const RATIONALE: [Field; 6] = [
+/// The words of a rationale.
+pub(crate) const RATIONALE: [Field; 6] = [
     Field::Goal,
     Field::Summary,
     Field::Reasoning,

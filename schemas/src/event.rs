@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::body::Body;
 use crate::canon;
-use crate::content::{Alternatives, Field, MAX_ROW, Provenance};
+use crate::content::{Alternatives, Field, MAX_ROW, Provenance, RATIONALE};
 use crate::error::{Error, Result};
 use crate::record::{Actor, Claimed, Kind, MAX_ARTEFACTS, MAX_CAUSES, Role};
 use crate::scalar::{Id, Seq};
@@ -81,34 +81,27 @@ impl Event {
         self
     }
 
-    /// Reads only which kind an event claims to be of, if it says so: what else it holds may be malformed.
-    pub fn kind_of_json(text: &str) -> Option<Kind> {
-        #[derive(Deserialize)]
-        struct Peek {
-            kind: Kind,
-        }
-        serde_json::from_str(text).ok().map(|peek: Peek| peek.kind)
-    }
-
-    /// Reads one event of `event.schema.json`.
+    /// Reads one event of `event.schema.json`. A set of the body may come in any order, and a rationale that is left out is filled
+    /// in: `given` if the content has words of one, else `absent`.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: Json<'_> = read_object(text)?;
-        if !json.kind.is_for_callers() {
-            let own = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
-            let names: Vec<_> = own.map(|(_, name, _)| format!("`{name}`")).collect();
-            return Err(Error::Meaning(format!(
-                "`{}` is for the recorder alone to write; a caller may write {}",
-                json.kind,
-                names.join(", ")
-            )));
+        // An array would be read as the fields in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(Error::Meaning("an event is a JSON object".to_owned()));
         }
+        let json: Json<'_> = match serde_json::from_str(text) {
+            Ok(json) => json,
+            Err(error) => {
+                // Whose kind it is says more than which of its fields is wrong.
+                if let Ok(JustKind { kind }) = serde_json::from_str(text) {
+                    for_callers(kind)?;
+                }
+                return Err(meaning(&error));
+            }
+        };
+        for_callers(json.kind)?;
         let mut body = serde_json::Deserializer::from_str(json.body.get());
-        let body = Body::deserialize_as(json.kind, &mut body)
+        let mut body = Body::deserialize_as(json.kind, &mut body)
             .map_err(|e| Error::Meaning(format!("in `body`: {}", without_place(&e))))?;
-        body.check().map_err(|e| match e {
-            Error::Meaning(why) => Error::Meaning(format!("in `body`: {why}")),
-            other => other,
-        })?;
         let content = json.content.0.into_iter().map(|(field, value)| {
             let bytes = read_content(field, value.get())?;
             Ok((field, bytes))
@@ -123,6 +116,17 @@ impl Event {
                 names.join(", ")
             )));
         }
+        // An empty text is no text, so it is not kept and says nothing.
+        let texts = || content.iter().filter(|(_, text)| !text.is_empty());
+        let words = |(field, _): (&Field, &Vec<u8>)| RATIONALE.contains(field);
+        body.complete(texts().any(words));
+        let checked = body
+            .check()
+            .and_then(|()| body.check_content(texts().map(|(field, _)| field)));
+        checked.map_err(|e| match e {
+            Error::Meaning(why) => Error::Meaning(format!("in `body`: {why}")),
+            other => other,
+        })?;
         let artefacts = json.artefacts.into_iter().map(JsonArtefact::read);
         let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
         if artefacts.len() > MAX_ARTEFACTS {
@@ -147,12 +151,16 @@ impl Event {
     }
 }
 
-fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    // An array would be read as the fields in their order.
-    if text.trim_start().starts_with('[') {
-        return Err(Error::Meaning("an event is a JSON object".to_owned()));
+fn for_callers(kind: Kind) -> Result<()> {
+    if kind.is_for_callers() {
+        return Ok(());
     }
-    serde_json::from_str(text).map_err(|e| meaning(&e))
+    let callers = Kind::ALL.iter().filter(|(_, _, k)| k.is_for_callers());
+    let names: Vec<_> = callers.map(|(_, name, _)| format!("`{name}`")).collect();
+    Err(Error::Meaning(format!(
+        "`{kind}` is for the recorder alone to write; a caller may write {}",
+        names.join(", ")
+    )))
 }
 
 fn meaning(error: &serde_json::Error) -> Error {
@@ -165,11 +173,36 @@ fn meaning(error: &serde_json::Error) -> Error {
     })
 }
 
-/// The message without the line and column, which count within the event and would mislead in a stream of lines.
+/// The message in plain words, without the line and column, which count within the event and would mislead in a stream of lines.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ")
-        .map_or(text.clone(), |(message, _)| message.to_owned())
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
+    // The names of Rust's types mean nothing to whoever wrote the JSON.
+    ["u64", "u32", "u16", "i64"]
+        .iter()
+        .fold(message.to_owned(), |message, name| {
+            message.replace(&format!("expected {name}"), "expected a whole number")
+        })
+}
+
+/// An event of which only the kind is read.
+#[derive(Deserialize)]
+struct JustKind {
+    kind: Kind,
+}
+
+/// Reads a field that stands: `null` is no second spelling of leaving it out.
+fn given<'de, D, T>(d: D) -> std::result::Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    use serde::de::Error as _;
+    Option::deserialize(d)?
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("a field is null; leave out what is not there"))
 }
 
 #[derive(Deserialize)]
@@ -179,10 +212,13 @@ struct Json<'a> {
     actor: Actor,
     #[serde(borrow)]
     body: &'a RawValue,
-    #[serde(rename = "ref")]
+    #[serde(rename = "ref", default, deserialize_with = "given")]
     reference: Option<Id>,
+    #[serde(default, deserialize_with = "given")]
     claimed: Option<Claimed>,
+    #[serde(default, deserialize_with = "given")]
     session: Option<Seq>,
+    #[serde(default, deserialize_with = "given")]
     generation: Option<Seq>,
     #[serde(default)]
     causes: Vec<Seq>,
@@ -244,9 +280,13 @@ fn read_content(field: Field, json: &str) -> Result<Vec<u8>> {
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct JsonArtefact {
     role: Role,
+    #[serde(default, deserialize_with = "given")]
     path: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     media_type: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     text: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     base64: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! What a record points to: the edges along which causes and effects are walked.
 
-use crate::body::Body;
+use crate::body::{Body, Rationale};
 use crate::record::Record;
-use crate::scalar::{List, Seq};
+use crate::scalar::Seq;
 
 /// How one record points to an earlier one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -29,6 +29,8 @@ pub enum Link {
     Switch,
     /// The session that it happened in, or that started this one.
     Session,
+    /// The policy in force.
+    Policy,
     /// The generation in force.
     Generation,
     /// The first generation of its lineage.
@@ -42,7 +44,7 @@ impl Link {
     pub fn is_causal(self) -> bool {
         !matches!(
             self,
-            Self::Session | Self::Generation | Self::Lineage | Self::Import
+            Self::Session | Self::Policy | Self::Generation | Self::Lineage | Self::Import
         )
     }
 
@@ -60,6 +62,7 @@ impl Link {
             Self::Predecessor => "predecessor",
             Self::Switch => "switch",
             Self::Session => "session",
+            Self::Policy => "policy",
             Self::Generation => "generation",
             Self::Lineage => "lineage",
             Self::Import => "import",
@@ -68,77 +71,93 @@ impl Link {
 }
 
 impl Record {
-    /// Everything that the record points to, causal links first; a record may stand twice, under two links.
+    /// Everything that the record points to; a record may stand twice, under two links.
     pub fn links(&self) -> Vec<(Link, Seq)> {
-        let mut links: Vec<(Link, Seq)> = self
-            .causes()
-            .iter()
-            .map(|seq| (Link::Cause, *seq))
-            .collect();
-        let mut add = |link, seq: Option<Seq>| links.extend(seq.map(|seq| (link, seq)));
-        add(Link::Session, self.session);
-        add(Link::Generation, self.generation);
-        add(Link::Import, self.import);
-        match &self.body {
-            Body::Outcome(b) => add(Link::Action, b.of),
-            Body::Evaluation(b) => add(Link::Subject, b.subject),
-            Body::Approval(b) => add(Link::Approval, Some(b.target)),
-            Body::Release(b) => add(Link::Switch, Some(b.kill)),
-            Body::Kill(b) => add(Link::Switch, b.about),
-            Body::Lease(b) => {
-                add(Link::Predecessor, b.renews);
-                add(Link::Switch, b.about);
-            }
-            Body::Policy(b) => add(Link::Predecessor, b.supersedes),
-            Body::Session(b) => {
-                add(Link::Lineage, b.lineage);
-                add(Link::Session, b.parent);
-            }
-            Body::Mutation(b) => {
-                add(Link::Action, b.action);
-                add(Link::Mutation, b.reverts);
-            }
-            Body::Generation(b) => add(Link::Lineage, b.lineage),
-            _ => {}
+        let mut links = Vec::new();
+        self.each_link(&mut |link, seq| links.push((link, seq)));
+        links
+    }
+
+    /// Hears of everything that the record points to: its causes, what its body names, and where it happened. Each comes before
+    /// the record, or the record is not understood.
+    pub fn each_link(&self, hear: &mut dyn FnMut(Link, Seq)) {
+        for seq in self.causes() {
+            hear(Link::Cause, *seq);
         }
-        let mut all = |link, list: &[Seq]| links.extend(list.iter().map(|seq| (link, *seq)));
+        self.each_link_of_body(hear);
+        one(hear, Link::Session, self.session);
+        one(hear, Link::Generation, self.generation);
+        one(hear, Link::Import, self.import);
+    }
+
+    fn each_link_of_body(&self, hear: &mut dyn FnMut(Link, Seq)) {
         match &self.body {
             Body::Action(b) => {
-                let verdict = b.verdict.as_ref();
-                all(
-                    Link::Approval,
-                    slice(verdict.and_then(|v| v.consumes.as_ref())),
-                );
-                all(
-                    Link::Evidence,
-                    slice(b.rationale.as_ref().and_then(|r| r.evidence.as_ref())),
-                );
+                if let Some(verdict) = &b.verdict {
+                    all(hear, Link::Approval, verdict.consumes.iter().flatten());
+                    one(hear, Link::Policy, verdict.policy);
+                }
+                evidence(hear, b.rationale.as_ref());
+            }
+            Body::Outcome(b) => one(hear, Link::Action, b.of),
+            Body::Evaluation(b) => one(hear, Link::Subject, b.subject),
+            Body::Approval(b) => hear(Link::Approval, b.target),
+            Body::Kill(b) => one(hear, Link::Switch, b.about),
+            Body::Release(b) => {
+                hear(Link::Switch, b.kill);
+                all(hear, Link::Approval, b.consumes.iter().flatten());
+            }
+            Body::Lease(b) => {
+                one(hear, Link::Predecessor, b.renews);
+                one(hear, Link::Switch, b.about);
+            }
+            Body::Policy(b) => {
+                one(hear, Link::Predecessor, b.supersedes);
+                all(hear, Link::Approval, b.consumes.iter().flatten());
+            }
+            Body::Key(b) => all(hear, Link::Approval, b.consumes.iter().flatten()),
+            Body::Session(b) => {
+                one(hear, Link::Lineage, b.lineage);
+                one(hear, Link::Session, b.parent);
             }
             Body::Mutation(b) => {
-                all(Link::Approval, slice(b.approvals.as_ref()));
-                all(
-                    Link::Evidence,
-                    slice(b.rationale.as_ref().and_then(|r| r.evidence.as_ref())),
-                );
+                one(hear, Link::Action, b.action);
+                one(hear, Link::Mutation, b.reverts);
+                all(hear, Link::Approval, b.approvals.iter().flatten());
+                evidence(hear, b.rationale.as_ref());
             }
             Body::Generation(b) => {
-                all(Link::Mutation, slice(b.mutations.as_ref()));
-                all(Link::Parent, slice(b.parents.as_ref()));
-                all(Link::Inspiration, slice(b.inspirations.as_ref()));
+                all(hear, Link::Mutation, b.mutations.iter().flatten());
+                all(hear, Link::Parent, b.parents.iter().flatten());
+                all(hear, Link::Inspiration, b.inspirations.iter().flatten());
+                one(hear, Link::Lineage, b.lineage);
             }
-            Body::Key(b) => all(Link::Approval, slice(b.consumes.as_ref())),
-            Body::Policy(b) => all(Link::Approval, slice(b.consumes.as_ref())),
-            Body::Release(b) => all(Link::Approval, slice(b.consumes.as_ref())),
-            Body::Erasure(b) => {
-                let erased: Vec<Seq> = (&b.erased).into_iter().map(|e| e.seq).collect();
-                all(Link::Cause, &erased);
-            }
-            _ => {}
+            Body::Erasure(b) => all(hear, Link::Cause, (&b.erased).into_iter().map(|e| &e.seq)),
+            Body::Genesis(_)
+            | Body::Boot(_)
+            | Body::Seal(_)
+            | Body::Message(_)
+            | Body::Drill(_)
+            | Body::Note(_)
+            | Body::Gap(_)
+            | Body::Alarm(_)
+            | Body::Import(_)
+            | Body::Unread => {}
         }
-        links
     }
 }
 
-fn slice<const MAX: usize>(list: Option<&List<Seq, MAX>>) -> &[Seq] {
-    list.map(List::as_slice).unwrap_or_default()
+fn one(hear: &mut dyn FnMut(Link, Seq), link: Link, seq: Option<Seq>) {
+    if let Some(seq) = seq {
+        hear(link, seq);
+    }
+}
+
+fn all<'a>(hear: &mut dyn FnMut(Link, Seq), link: Link, seqs: impl Iterator<Item = &'a Seq>) {
+    seqs.for_each(|seq| hear(link, *seq));
+}
+
+fn evidence(hear: &mut dyn FnMut(Link, Seq), rationale: Option<&Rationale>) {
+    let seqs = rationale.and_then(|r| r.evidence.as_ref());
+    all(hear, Link::Evidence, seqs.into_iter().flatten());
 }

@@ -3,11 +3,18 @@
 //! One signature serves a whole group commit, so it cannot name each record. A receipt therefore carries the inclusion
 //! proof of its record in the signed tree: seq, leaf and chain hash are then as firm as the signature itself, and a record
 //! that is absent later is proof against the log, never "it was the crash".
+//!
+//! A receipt or statement has no extensions: it is read only if it would be written as the same bytes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::canon::{self, MAX_RECORD};
+use crate::chain;
 use crate::error::{Error, Result};
 use crate::hash::{Hash, LogId, Origin};
 use crate::map::cbor_map;
+use crate::record::Frame;
 use crate::scalar::{Fixed, List, Seq, Time};
 use crate::sign::{self, PublicKey, Purpose};
 use crate::tree;
@@ -42,7 +49,7 @@ impl Commit {
 
     /// Decodes a statement.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        canon::decode(bytes, MAX_RECORD)
+        whole(bytes)
     }
 
     /// Checks the signature of the epoch's key.
@@ -81,10 +88,13 @@ impl Receipt {
 
     /// Decodes a receipt.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        canon::decode(bytes, MAX_RECORD)
+        whole(bytes)
     }
 
     /// Checks the receipt by itself: signature, inclusion, and that a last record is the head.
+    ///
+    /// This makes `seq` and `leaf` firm. `chain` is firm only if the record is the head, or together with the record's bytes
+    /// ([`Self::verify_record`]).
     pub fn verify(&self, epoch_key: &PublicKey) -> Result<()> {
         self.commit.verify(epoch_key, &self.signature)?;
         let path = self.path.as_ref().map(List::as_slice).unwrap_or_default();
@@ -100,4 +110,30 @@ impl Receipt {
         }
         Ok(())
     }
+
+    /// Checks that these are the bytes of the record that the receipt is for: number, leaf and chain hash fit.
+    pub fn verify_record(&self, bytes: &[u8]) -> Result<()> {
+        let frame = Frame::read(bytes)?;
+        if frame.seq != self.seq {
+            return Err(Error::Proof("the record has another number"));
+        }
+        if tree::leaf_hash(bytes) != self.leaf {
+            return Err(Error::Proof("the record has another leaf hash"));
+        }
+        if chain::link(&frame.prev, bytes) != self.chain {
+            return Err(Error::Proof("the record has another chain hash"));
+        }
+        Ok(())
+    }
+}
+
+/// Decodes what must be written as it was read.
+fn whole<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T> {
+    let value = canon::decode(bytes, MAX_RECORD)?;
+    if canon::encode(&value, MAX_RECORD)? != bytes {
+        return Err(Error::Meaning(
+            "has extensions, where none may be".to_owned(),
+        ));
+    }
+    Ok(value)
 }

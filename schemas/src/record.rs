@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use crate::body::Body;
+use crate::body::work::Verdict;
 use crate::canon::{self, MAX_RECORD};
 use crate::content::Field;
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Id, List, Seq, Time};
+use crate::scalar::{Id, List, Seq, Set, Time};
 
 /// The version of the format that this crate writes.
 pub const VERSION: u64 = 1;
@@ -21,6 +22,9 @@ pub const MAX_CAUSES: usize = 256;
 
 /// The most artefacts a record may carry; beyond them one `manifest` artefact.
 pub const MAX_ARTEFACTS: usize = 256;
+
+/// The most kinds of secrets a record may tell of.
+pub const MAX_REDACTIONS: usize = 32;
 
 cbor_enum! {
     /// What a record is about. The list is closed.
@@ -98,15 +102,6 @@ impl Kind {
 }
 
 impl Kind {
-    /// The name with its article: `a message`, `an action`.
-    pub fn with_article(self) -> String {
-        let article = match self.name().starts_with(['a', 'e', 'i', 'o']) {
-            true => "an",
-            false => "a",
-        };
-        format!("{article} {self}")
-    }
-
     /// Says whether a record of this kind can have come in this way.
     ///
     /// What callers, importers and the watcher bring are claims and observations. An approval or a seal that came that way would
@@ -227,6 +222,16 @@ cbor_map! {
 }
 
 cbor_map! {
+    /// Secrets of one kind that the recorder took out of text and artefacts before anything was stored.
+    pub struct Redaction {
+        /// Which kind, e.g. `aws-access-key`; in the text stands `[redacted:aws-access-key]`.
+        43 "secret" => secret: req Id,
+        /// How many places.
+        83 "count" => count: req u64,
+    }
+}
+
+cbor_map! {
     /// A record: envelope and body.
     ///
     /// ```text
@@ -262,14 +267,16 @@ cbor_map! {
         12 "session" => session: opt Seq,
         /// The generation in force in its lineage.
         13 "generation" => generation: opt Seq,
-        /// What led to this, ascending, each smaller than `seq`.
-        14 "causes" => causes: opt List<Seq, MAX_CAUSES>,
+        /// What led to this.
+        14 "causes" => causes: opt Set<Seq, MAX_CAUSES>,
         /// What the kind asks for.
         15 "body" => body: req Body,
         /// Commitments to free text, by field.
         16 "content" => content: opt BTreeMap<Field, Hash>,
         /// Commitments to artefacts.
         17 "artefacts" => artefacts: opt List<Artefact, MAX_ARTEFACTS>,
+        /// Secrets that were taken out, ascending by kind; set by the recorder and never by the caller.
+        18 "redacted" => redacted: opt List<Redaction, MAX_REDACTIONS>,
     }
 }
 
@@ -371,21 +378,31 @@ impl Record {
         {
             return refuse("an empty map");
         }
-        for (what, seq) in [
-            ("import", self.import),
-            ("session", self.session),
-            ("generation", self.generation),
-        ] {
-            if let Some(seq) = seq.filter(|seq| *seq >= self.seq) {
-                return refuse(&format!("{what} {seq} does not come before the record"));
+        let mut late = None;
+        self.each_link(&mut |link, seq| {
+            if seq >= self.seq {
+                late.get_or_insert((link, seq));
             }
+        });
+        match &self.body {
+            // An empty epoch begins with its seal.
+            Body::Seal(seal) if seal.first > self.seq => {
+                return refuse("an epoch begins after its seal");
+            }
+            Body::Action(action) => {
+                let decided = matches!(self.via, Via::Gate | Via::Recorder);
+                let verdict = action.verdict.as_ref();
+                if decided && verdict.is_some_and(Verdict::is_open_hold) {
+                    return refuse("a hold needs `request_digest`, `obligations` and `deadline`");
+                }
+            }
+            _ => {}
         }
-        let causes = self.causes.as_ref().map(List::as_slice).unwrap_or_default();
-        if !causes.is_sorted_by(|a, b| a < b) {
-            return refuse("causes are not ascending");
-        }
-        if let Some(last) = causes.last().filter(|last| **last >= self.seq) {
-            return refuse(&format!("cause {last} does not come before the record"));
+        if let Some((link, seq)) = late {
+            return refuse(&format!(
+                "{} {seq} does not come before the record",
+                link.name()
+            ));
         }
         let fields = self.kind.fields();
         if let Some(field) = self
@@ -396,17 +413,33 @@ impl Record {
         {
             return refuse(&format!("`{}` has no content `{field}`", self.kind));
         }
+        let redacted = self.redacted();
+        if !redacted.is_sorted_by(|a, b| a.secret < b.secret)
+            || redacted.iter().any(|r| r.count == 0)
+        {
+            return refuse("`redacted` is not ascending by kind, or tells of nothing");
+        }
+        self.body
+            .check_content(self.content.iter().flat_map(BTreeMap::keys))?;
         self.body.check()
     }
 
     /// The causes as a slice.
     pub fn causes(&self) -> &[Seq] {
-        self.causes.as_ref().map(List::as_slice).unwrap_or_default()
+        self.causes.as_ref().map(Set::as_slice).unwrap_or_default()
     }
 
     /// The artefacts as a slice.
     pub fn artefacts(&self) -> &[Artefact] {
         self.artefacts
+            .as_ref()
+            .map(List::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The secrets that were taken out, as a slice.
+    pub fn redacted(&self) -> &[Redaction] {
+        self.redacted
             .as_ref()
             .map(List::as_slice)
             .unwrap_or_default()

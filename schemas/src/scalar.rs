@@ -282,6 +282,21 @@ bytes_serde!([const MAX: usize] Blob<MAX>, Blob::<MAX>::new);
 pub struct List<T, const MAX: usize>(Vec<T>);
 
 impl<T, const MAX: usize> List<T, MAX> {
+    /// Sorts the values; equal ones keep their order.
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&T) -> K) {
+        self.0.sort_by_key(key);
+    }
+
+    /// Says whether a value stands twice.
+    pub(crate) fn repeats(&self) -> bool
+    where
+        T: PartialEq,
+    {
+        let before = |place| self.0.iter().take(place);
+        let mut values = self.0.iter().enumerate();
+        values.any(|(place, value)| before(place).any(|earlier| earlier == value))
+    }
+
     /// Checks the count and takes the values.
     pub fn new(values: Vec<T>) -> Result<Self> {
         if values.is_empty() || values.len() > MAX {
@@ -320,14 +335,16 @@ impl<'a, T, const MAX: usize> IntoIterator for &'a List<T, MAX> {
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         // Not `Vec::deserialize`: ciborium reads a byte string as a list of small integers, a second spelling.
-        d.deserialize_any(ListReader(PhantomData))
+        let values = d.deserialize_any(ListReader::<T, MAX>(PhantomData))?;
+        Ok(Self(values))
     }
 }
 
+/// Reads 1 to `MAX` values.
 struct ListReader<T, const MAX: usize>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> serde::de::Visitor<'de> for ListReader<T, MAX> {
-    type Value = List<T, MAX>;
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -342,7 +359,81 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> serde::de::Visitor<'de> for Lis
             }
             values.push(value);
         }
-        List::new(values).map_err(|_| count())
+        if values.is_empty() {
+            return Err(count());
+        }
+        Ok(values)
+    }
+}
+
+/// 1 to `MAX` values, ascending, none twice: a set has one spelling.
+///
+/// Numbers and enumerations ascend by number, texts by their bytes. In JSON any order is read and put right.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Set<T, const MAX: usize>(Vec<T>);
+
+impl<T: Ord, const MAX: usize> Set<T, MAX> {
+    /// Checks count and order, and takes the values.
+    pub fn new(values: Vec<T>) -> Result<Self> {
+        if values.is_empty() || values.len() > MAX {
+            return Err(Error::Name {
+                what: "list",
+                why: "is empty or too long",
+            });
+        }
+        if !values.is_sorted_by(|a, b| a < b) {
+            return Err(Error::Name {
+                what: "list",
+                why: "must ascend, with nothing twice",
+            });
+        }
+        Ok(Self(values))
+    }
+
+    /// Puts the values in order, each once, and takes them.
+    pub fn of(mut values: Vec<T>) -> Result<Self> {
+        values.sort_unstable();
+        values.dedup();
+        Self::new(values)
+    }
+
+    /// Puts the values in order, each once, and takes them; `None` if there are none.
+    pub fn some(values: Vec<T>) -> Result<Option<Self>> {
+        if values.is_empty() {
+            Ok(None)
+        } else {
+            Self::of(values).map(Some)
+        }
+    }
+}
+
+impl<T, const MAX: usize> Set<T, MAX> {
+    /// The values.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'a, T, const MAX: usize> IntoIterator for &'a Set<T, MAX> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Ord, const MAX: usize> Deserialize<'de> for Set<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let any_order = d.is_human_readable();
+        let values = d.deserialize_any(ListReader::<T, MAX>(PhantomData))?;
+        let set = if any_order {
+            Self::of(values)
+        } else {
+            Self::new(values)
+        };
+        set.map_err(D::Error::custom)
     }
 }
 

@@ -62,6 +62,10 @@ pub struct Fold {
     broken_epochs: u64,
     holes: BTreeMap<Seq, BTreeSet<Slot>>,
     erasures: BTreeSet<Seq>,
+    /// Tree sizes at which a signature of the log holds: the records before each are as they were signed.
+    vouched: Vec<u64>,
+    /// The smallest tree size at which something signed does not fit the records: the fault lies somewhere before it.
+    doubted: Option<u64>,
     /// Sizes at which the root and head are wanted, and what they were.
     wanted: BTreeSet<u64>,
     seen: BTreeMap<u64, (Hash, Hash)>,
@@ -87,6 +91,8 @@ impl Fold {
             broken_epochs: 0,
             holes: BTreeMap::new(),
             erasures: BTreeSet::new(),
+            vouched: Vec::new(),
+            doubted: None,
             wanted: wanted.into_iter().collect(),
             seen: BTreeMap::new(),
             last: None,
@@ -129,6 +135,14 @@ impl Fold {
         }
     }
 
+    /// Notes that something signed about the first `size` records does not fit them. Which of them is to blame it cannot say.
+    fn doubt(&mut self, breach: Breach, size: u64, what: impl Into<String>) {
+        let first_bad = self.integrity.first_bad;
+        self.breach(breach, Some(Seq(size.saturating_sub(1))), what);
+        self.integrity.first_bad = first_bad;
+        self.doubted = Some(self.doubted.map_or(size, |least| least.min(size)));
+    }
+
     /// Notes that the caller compared so many tiles.
     pub fn compared_tiles(&mut self, count: u64) {
         self.integrity.tiles += count;
@@ -147,7 +161,7 @@ impl Fold {
         let leaf = match checked {
             Ok(single) => {
                 let leaf = single.leaf;
-                self.take(here, bytes, single);
+                self.take(here, bytes, single, row_seq == here);
                 leaf
             }
             Err(error) => {
@@ -167,7 +181,8 @@ impl Fold {
         }
     }
 
-    fn take(&mut self, here: Seq, bytes: &[u8], single: Single) {
+    /// Takes a record. `in_place` says whether it is kept under the number of its place.
+    fn take(&mut self, here: Seq, bytes: &[u8], single: Single, in_place: bool) {
         if single.frame.seq != here {
             self.breach(
                 Breach::Sequence,
@@ -176,11 +191,7 @@ impl Fold {
             );
         }
         if single.frame.prev != self.head {
-            self.breach(
-                Breach::Chain,
-                Some(here),
-                format!("record {here} does not follow the record before it"),
-            );
+            self.break_chain(here, in_place && single.frame.seq == here);
         }
         self.head = single.chain;
         self.sealed = false;
@@ -221,6 +232,27 @@ impl Fold {
                 self.meaning.first.get_or_insert(here);
                 self.meaning.why.get_or_insert_with(|| error.to_string());
             }
+        }
+    }
+
+    /// Notes that a record does not follow the one before it. If that one is there, it is the first that may be bad.
+    fn break_chain(&mut self, here: Seq, in_sequence: bool) {
+        match here.0.checked_sub(1) {
+            Some(before) if in_sequence => self.breach(
+                Breach::Chain,
+                Some(Seq(before)),
+                format!("record {before}, or the link to it in record {here}, was changed"),
+            ),
+            Some(_) => self.breach(
+                Breach::Chain,
+                Some(here),
+                format!("record {here} does not follow the record before it"),
+            ),
+            None => self.breach(
+                Breach::Chain,
+                Some(here),
+                "the first record follows another",
+            ),
         }
     }
 
@@ -292,23 +324,24 @@ impl Fold {
             return;
         };
         let before = self.integrity.count;
+        let size = here.next().0;
         if seal.epoch != epoch.number {
             let what = format!(
                 "the seal at {here} closes epoch {}, but epoch {} is open",
                 seal.epoch, epoch.number
             );
-            self.breach(Breach::Seal, Some(here), what);
+            self.doubt(Breach::Seal, size, what);
         }
         if seal.first != epoch.first {
             let what = format!(
                 "the seal at {here} begins at {}, but its epoch at {}",
                 seal.first, epoch.first
             );
-            self.breach(Breach::Seal, Some(here), what);
+            self.doubt(Breach::Seal, size, what);
         }
         if seal.root != self.tree.root() {
             let what = format!("the seal at {here} has another root than the records before it");
-            self.breach(Breach::Seal, Some(here), what);
+            self.doubt(Breach::Seal, size, what);
         }
         self.check_signature(
             here,
@@ -317,26 +350,28 @@ impl Fold {
             seal.signature.as_ref(),
             signed,
         );
-        if self.epochs.iter().any(|e| e.key == seal.next_key) {
-            self.breach(
-                Breach::Seal,
-                Some(here),
-                format!("the seal at {here} names a key that was used before"),
-            );
+        if self.is_used(&seal.next_key) {
+            let what = format!("the seal at {here} names a key that was used before");
+            self.doubt(Breach::Seal, size, what);
         }
         self.integrity.seals += 1;
         self.sealed = true;
         self.stopped = seal.reason == SealReason::Stop;
-        if self.integrity.count == before && self.integrity.first_bad.is_none() {
-            self.integrity.proven = here.next().0;
+        if self.integrity.count == before {
+            self.vouched.push(size);
         }
         let number = epoch.number.saturating_add(1);
         self.epochs.push(Epoch {
             number,
             key: seal.next_key,
             first: here.next(),
-            signs_from: here.next().0,
+            signs_from: size,
         });
+    }
+
+    /// Whether an epoch had this key.
+    fn is_used(&self, key: &PublicKey) -> bool {
+        self.epochs.iter().any(|epoch| epoch.key == *key)
     }
 
     fn change_key(&mut self, here: Seq, key: &Key, signed: Option<&[u8]>) {
@@ -356,31 +391,30 @@ impl Fold {
         else {
             return;
         };
+        let size = here.next().0;
         match (key.role, key.op) {
             (KeyRole::Log, KeyOp::Rotate) => self.log_keys.push((here, public)),
             (KeyRole::Epoch, KeyOp::Break) => {
                 let next = self.epochs.last().map_or(0, |e| e.number.saturating_add(1));
                 if key.epoch != Some(next) {
-                    self.breach(
-                        Breach::Key,
-                        Some(here),
-                        format!("the break at {here} does not begin epoch {next}"),
-                    );
+                    let what = format!("the break at {here} does not begin epoch {next}");
+                    self.doubt(Breach::Key, size, what);
+                }
+                if self.is_used(&public) {
+                    let what = format!("the break at {here} names a key that was used before");
+                    self.doubt(Breach::Key, size, what);
                 }
                 self.broken_epochs += 1;
                 self.epochs.push(Epoch {
                     number: next,
                     key: public,
                     first: here,
-                    signs_from: here.next().0,
+                    signs_from: size,
                 });
             }
             (KeyRole::Log | KeyRole::Epoch, _) => {
-                self.breach(
-                    Breach::Key,
-                    Some(here),
-                    format!("a {} of a {} key is not foreseen", key.op, key.role),
-                );
+                let what = format!("a {} of a {} key is not foreseen", key.op, key.role);
+                self.doubt(Breach::Key, size, what);
             }
             _ => {}
         }
@@ -401,11 +435,8 @@ impl Fold {
             _ => false,
         };
         if !good {
-            self.breach(
-                Breach::Signature,
-                Some(here),
-                format!("the signature inside record {here} does not verify"),
-            );
+            let what = format!("the signature inside record {here} does not verify");
+            self.doubt(Breach::Signature, here.next().0, what);
         }
     }
 

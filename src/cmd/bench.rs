@@ -34,8 +34,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// How fast records become durable
+    #[command(after_help = "Example:\n  tacho bench append --dir /mnt/fast --json")]
     Append(Options),
     /// How fast a log is checked, proven and opened
+    #[command(after_help = "Example:\n  tacho bench verify --records 1000000")]
     Verify(Options),
     /// Verify one log and say what that took, for `bench verify`
     #[command(hide = true)]

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args, term: &mut Term) -> Result<Exit, Failure> {
         let value = serde_json::json!({ "sound": scene.is_sound(), "caught": caught, "attacks": attacks, "kept": kept });
         show.term.line(value.to_string())?;
     } else {
-        close(&mut show, args, caught, began)?;
+        close(&mut show, args, &scene, caught, began)?;
     }
     Ok(match caught == ATTACKS.len() && scene.is_sound() {
         true => Exit::Done,
@@ -389,7 +389,13 @@ fn report(show: &mut Show<'_>, letter: char, attack: &Attack, fate: &Fate) -> Re
     show.text("     ", &safe(&fate.what))
 }
 
-fn close(show: &mut Show<'_>, args: &Args, caught: usize, began: Instant) -> Result<(), Failure> {
+fn close(
+    show: &mut Show<'_>,
+    args: &Args,
+    scene: &Scene,
+    caught: usize,
+    began: Instant,
+) -> Result<(), Failure> {
     let seconds = began.elapsed().as_secs_f32();
     show.line("")?;
     let tone = match caught == ATTACKS.len() {
@@ -405,13 +411,18 @@ fn close(show: &mut Show<'_>, args: &Args, caught: usize, began: Instant) -> Res
         Some(dir) => {
             let dir = safe(&dir.to_string_lossy()).into_owned();
             [
-                (format!("tacho --log {dir}/log list"), "the whole session"),
                 (
-                    format!("tacho --log {dir}/reworded verify"),
+                    format!("tacho --log {dir}/log why {}", scene.refs.mutation),
+                    "seven answers about the change",
+                ),
+                (
+                    format!("tacho --log {dir}/reworded verify --trust {dir}/identity.pem"),
                     "an attack, as verify sees it",
                 ),
                 (
-                    format!("tacho --log {dir}/cut verify --against {dir}/receipt.json"),
+                    format!(
+                        "tacho --log {dir}/cut verify --trust {dir}/identity.pem --against {dir}/receipt.json"
+                    ),
                     "the receipt at work",
                 ),
             ]
@@ -426,8 +437,9 @@ fn close(show: &mut Show<'_>, args: &Args, caught: usize, began: Instant) -> Res
         ],
     };
     for (command, what) in rows {
-        let command = show.term.paint(Tone::Strong, &format!("{command:<34}"));
-        show.line(format!("  {command}  {what}"))?;
+        let command = show.term.paint(Tone::Strong, &command);
+        show.line(format!("  {command}"))?;
+        show.line(format!("      {what}"))?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::term::{Exit, Failure, Term, Tone, safe};
 /// before is refused. Files of one session (a main transcript and those of its sub-agents) belong in one call, the main one first.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tacho import ~/.claude/projects/my-app/*.jsonl\n  tacho import --format claude-code transcript.jsonl"
+    after_help = "Examples:\n  tacho import ~/.claude/projects/my-app/*.jsonl\n  tacho import --format claude-code transcript.jsonl\n  tacho import openevolve_output/checkpoints/checkpoint_90\n  tacho import --format git --range v1.0..main ~/my-agent"
 )]
 pub(crate) struct Args {
     /// Files or folders, as the format asks for
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     /// The format [default: guessed from the beginning of the file]
     #[arg(long, value_parser = format_parser())]
     format: Option<String>,
+
+    /// Which commits of a git repository [default: all behind HEAD]
+    #[arg(long, value_name = "A..B")]
+    range: Option<String>,
 
     /// Import again what was imported before
     #[arg(long)]
@@ -45,8 +49,7 @@ fn format_parser() -> clap::builder::PossibleValuesParser {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let path = place.log()?;
-    let log = Log::open(&path, place::options()?.for_import())?;
+    let log = place.open(place::options()?.for_import())?;
     let outcome = import_all(args, &log, term);
     // What became records before an error stays, and the log is closed cleanly.
     let closed = log.close();
@@ -64,6 +67,7 @@ fn import_all(args: &Args, log: &Log, term: &mut Term) -> Result<Exit, Failure> 
         let request = Request {
             path: path.clone(),
             format,
+            range: args.range.clone(),
             again: args.again,
         };
         let mut progress = term.progress("importing");
@@ -108,8 +112,9 @@ fn report(
             .map(|(kind, count)| (kind.to_owned(), count.into()))
             .collect();
         let line = serde_json::json!({
-            "path": path, "format": imported.format.name(), "guessed": imported.guessed, "open": open, "close": close,
+            "path": path.to_string_lossy(), "format": imported.format.name(), "guessed": imported.guessed, "open": open, "close": close,
             "counts": counts, "losses": imported.losses,
+            "repeats": imported.repeats,
         });
         return term.line(line.to_string());
     }
@@ -131,6 +136,16 @@ fn report(
         made.join(", ")
     };
     term.line(format!("  records {open} to {close}: {made}"))?;
+    if !imported.repeats.is_empty() {
+        let told = imported.repeats.iter();
+        let told: Vec<_> = told
+            .map(|(what, count)| format!("{count} {}", safe(what)))
+            .collect();
+        term.line(format!(
+            "  told twice by the source, kept once: {}",
+            told.join(", ")
+        ))?;
+    }
     if imported.losses.is_empty() {
         return term.line(format!(
             "  {}",

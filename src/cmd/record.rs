@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Log, Pending};
 use tacho_recorder::{Error, ErrorKind};
 use tacho_schemas::event::Event;
+use tacho_schemas::record::Redaction;
 
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, count, safe};
@@ -210,7 +211,13 @@ impl Session<'_> {
                 Err(failure) => Err(Refusal::Line(failure)),
             };
             match submitted {
-                Ok(pending) => self.under_way.push_back((number, pending)),
+                Ok((pending, redacted)) => {
+                    for Redaction { secret, count } in redacted {
+                        let what = format!("line {number}: redacted {count} {secret}");
+                        self.term.note(what);
+                    }
+                    self.under_way.push_back((number, pending));
+                }
                 Err(Refusal::Line(failure)) => {
                     self.refuse(number, &failure);
                     if strict {
@@ -269,18 +276,14 @@ enum Refusal {
     Log(Error),
 }
 
-fn submit(log: &Log, line: &str) -> Result<Pending, Refusal> {
-    // First, since whoever tries is helped more by this than by hearing of a missing field.
-    if let Some(kind) = Event::kind_of_json(line).filter(|kind| !kind.is_for_callers()) {
-        let what = format!("{} is written by the recorder only", kind.with_article());
-        let hint =
-            "callers write session, message, action, outcome, mutation, generation and evaluation";
-        return Err(Refusal::Line(Failure::new(what).hint(hint)));
-    }
+/// Hands a line to the writer; says which secrets were taken out of it.
+fn submit(log: &Log, line: &str) -> Result<(Pending, Vec<Redaction>), Refusal> {
     let event = Event::from_json(line).map_err(|e| Refusal::Line(e.into()))?;
     let way = Way::api(nix::unistd::geteuid().as_raw());
-    let draft = Draft::new(event, way).map_err(|e| Refusal::Line(e.into()))?;
-    log.submit(draft).map_err(Refusal::Log)
+    let draft = log.draft(event, way).map_err(|e| Refusal::Line(e.into()))?;
+    let redacted = draft.redacted().to_vec();
+    let pending = log.submit(draft).map_err(Refusal::Log)?;
+    Ok((pending, redacted))
 }
 
 fn is_about_the_line(error: &Error) -> bool {

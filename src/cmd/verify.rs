@@ -301,6 +301,13 @@ fn print(
             ),
         ),
     });
+    if report.witnesses_needed > 0 {
+        let text = format!(
+            "the log asks for {}, and this version cannot check any",
+            report.witnesses_needed
+        );
+        rows.push(("witnesses", Tone::Bad, text));
+    }
     let content = &report.content;
     rows.push(match (content.checked, content.missing) {
         (false, _) => ("content", Tone::Warn, "not looked at".to_owned()),

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use tacho_recorder::Error;
 use tacho_recorder::read::View;
 use tacho_recorder::why::{Explanation, Stage, Statement, explain};
-use tacho_recorder::{Error, Reader};
 use tacho_schemas::Seq;
 use tacho_schemas::links::Link;
 use tacho_schemas::safe::safe_block;
 
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
 /// Lines of a text or a diff that are shown unless everything is asked for.
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let reader = Reader::open(&place.open_to_read()?)?;
+    let reader = place::reader(&place.open_to_read()?)?;
     let view = View::new(&reader)?;
     let effects = effects_of(&view)?;
     let found = |seq: Seq| Ok(effects.get(&seq).cloned().unwrap_or_default());

@@ -254,3 +254,24 @@ fn the_demo_catches_everything_and_leaves_nothing() {
     home.run(["demo", "--keep", "kept"])
         .refused_with_hint(2, "cannot make `kept`: file exists");
 }
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let home = Home::empty();
+    for wait in [0, 30, 120, 300] {
+        let child = home.command(["demo"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        super::record::interrupt(&child);
+        let ran = super::home::finish(child, b"");
+        // Before it listens for signals, it has made nothing; after its end, there is nothing left.
+        assert!([-1, 0, 2].contains(&ran.code), "{ran:?}");
+        if ran.code == 2 {
+            assert_eq!(ran.err, "tacho: interrupted\n");
+        }
+        assert_eq!(
+            std::fs::read_dir(home.path("")).unwrap().count(),
+            0,
+            "{ran:?}"
+        );
+    }
+}

@@ -92,8 +92,7 @@ fn no_proof_is_made_of_a_damaged_log() {
     // The root of the last checkpoint.
     let root = text
         .lines()
-        .filter(|l| l.len() == 44 && l.ends_with('='))
-        .next_back()
+        .rfind(|l| l.len() == 44 && l.ends_with('='))
         .unwrap();
     let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     std::fs::write(&path, text.replace(root, other)).unwrap();

@@ -102,6 +102,7 @@ impl Home {
             .env("TMPDIR", self.0.path())
             .env_remove("TACHO_LOG")
             .env_remove("NO_COLOR")
+            .env_remove("COLUMNS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

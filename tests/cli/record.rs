@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use super::home::{Home, MESSAGE, finish};
 
 /// Interrupts a process of ours, by its number.
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     let sent = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status();

@@ -11,7 +11,9 @@ fn without_a_log_every_verb_says_how_to_make_one() {
     let home = Home::empty();
     for verb in [
         &["record"][..],
+        &["import", "transcript.jsonl"],
         &["list"],
+        &["why", "1"],
         &["verify"],
         &["prove", "inclusion", "1"],
         &["prove", "consistency", "1"],
@@ -74,7 +76,7 @@ fn lines_that_are_no_events() {
         (
             "unknown content",
             with(r#""text""#, r#""goal""#),
-            "a message has no content `goal`",
+            "`message` has no content `goal`",
         ),
         (
             "an article",
@@ -148,11 +150,11 @@ fn lines_that_are_no_events() {
 }
 
 #[test]
-fn an_action_has_its_article() {
+fn an_action_is_named_as_such() {
     let home = Home::with_log();
     let action = r#"{"kind":"action","actor":{"type":"agent","id":"q"},"body":{"tool":"t"},"content":{"text":"x"}}"#;
     home.record(&[action])
-        .refused(2, "an action has no content `text`; it may have `goal`");
+        .refused(2, "`action` has no content `text`; it may have `goal`");
 }
 
 #[test]

@@ -12,13 +12,15 @@ use tacho_recorder::keys;
 use tacho_recorder::log::{Beginning, Log, Options};
 use tacho_schemas::body::change::{Change, Evaluation, Fate, Generation, Known, Mutation};
 use tacho_schemas::body::log::{Phase, SealReason};
-use tacho_schemas::body::work::{Action, Class, Message, Outcome, Session, Speaker, Status};
+use tacho_schemas::body::work::{
+    Action, Class, Confinement, Message, Outcome, Session, Speaker, Status,
+};
 use tacho_schemas::body::{Part, Rationale, RationaleSource};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::record::{Actor, ActorType, Role};
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::Set;
 use tacho_schemas::{Id, Origin, Seq};
 
 /// 2026-01-01, 00:00.
@@ -150,7 +152,7 @@ pub(crate) fn usual(path: &Path, identity: &SigningKey) -> Made {
         harness_version: None,
         lineage: None,
         parent: None,
-        confinement: Some(0),
+        confinement: Some(Confinement::HookOnly),
         guards: None,
         exit: None,
         signal: None,
@@ -196,7 +198,7 @@ pub(crate) fn usual(path: &Path, identity: &SigningKey) -> Made {
         5,
     );
     let mutation = Mutation {
-        parts: Some(List::new(vec![Part::Build]).unwrap()),
+        parts: Some(Set::of(vec![Part::Build]).unwrap()),
         rationale: Some(given()),
         change: Change::Modify,
         known: Known::Declared,

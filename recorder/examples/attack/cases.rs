@@ -15,7 +15,7 @@ use tacho_schemas::body::human::{Act, Answer, Approval, Basis, Erased, Erasure};
 use tacho_schemas::body::log::{Key, KeyOp, KeyRole, SealReason};
 use tacho_schemas::content::{Field, MAX_ROW, Row, Salted, Slot};
 use tacho_schemas::record::{Kind, Record, Via};
-use tacho_schemas::scalar::{Blob, List};
+use tacho_schemas::scalar::{Blob, List, Set};
 use tacho_schemas::sign::{self, Fingerprint, Purpose};
 use tacho_schemas::{Fixed, Hash, Origin, Seq};
 
@@ -1051,7 +1051,7 @@ impl Maker {
             record.kind = Kind::Erasure;
             let erased = Erased {
                 seq: Seq(6),
-                fields: Some(List::new(vec![Field::Reasoning.number()]).unwrap()),
+                fields: Some(Set::of(vec![Field::Reasoning.number()]).unwrap()),
                 places: None,
             };
             record.body = Erasure {

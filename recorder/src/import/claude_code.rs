@@ -4,34 +4,31 @@
 //! turn before a tool call is the call's rationale, with the place in the file and the hash of the file up to there. A tool's
 //! result comes in a later `user` line. Sub-agents are marked lines of the same file (`isSidechain`), or files of their own.
 
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde_json::Value;
-use tacho_schemas::Seq;
 use tacho_schemas::body::change::{AppliedBy, Change, Known as KnownBy, Mutation};
 use tacho_schemas::body::log::Phase;
 use tacho_schemas::body::work::{Action, Class, Message, Outcome, Session, Speaker, Status, Usage};
-use tacho_schemas::body::{Rationale, RationaleSource};
-use tacho_schemas::canon;
-use tacho_schemas::content::{Field, MAX_ROW, Provenance};
+use tacho_schemas::content::{Field, Provenance};
 use tacho_schemas::event::Event;
-use tacho_schemas::record::ActorType;
+use tacho_schemas::record::{ActorType, Claimed};
+use tacho_schemas::{Id, Seq};
 
+use super::json::Json;
 use super::lines::Lines;
 use super::pieces::{agent, changed, claimed, id, other};
+use super::transcript::{self, Recent, Why, join};
 use super::{Known, Sink};
 use crate::error::Result;
-
-/// How many message ids are kept to find parents: older ones are out of reach.
-const REMEMBERED: usize = 1 << 16;
 
 const AGENT: &str = "claude-code";
 
 /// Says by what a file's beginning looks like a transcript.
 pub(super) fn looks_like(head: &str) -> Option<&'static str> {
     head.lines().take(20).find_map(|line| {
-        let value: Value = serde_json::from_str(line).ok()?;
+        let (value, _) = Json::read(line).ok()?;
         let has = |key: &str| value.get(key).is_some();
         (has("sessionId") && has("uuid") && has("message"))
             .then_some("its lines have `sessionId`, `uuid` and `message`")
@@ -45,65 +42,44 @@ pub(super) fn import(
     known: &mut Known,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
-    let mut lines = Lines::open(path)?;
-    let mut transcript = Transcript {
+    let mut reader = Reader {
         sink,
         known,
         path: path.display().to_string(),
         sessions: HashMap::new(),
-        messages: Recent::default(),
-        turn: Turn::default(),
+        sidechains: HashSet::new(),
+        places: Recent::default(),
+        turns: HashMap::new(),
         calls: HashMap::new(),
     };
-    while let Some(line) = lines.next()? {
-        progress(line.end, lines.length);
-        match line.text {
-            Ok(text) if text.trim().is_empty() => {}
-            Ok(text) => match serde_json::from_str::<Value>(&text) {
-                Ok(object) if object.is_object() => transcript.line(&object, line.end, &lines)?,
-                Ok(_) => transcript.sink.lose("line_not_an_object"),
-                Err(error) if error.is_eof() => transcript.sink.lose("line_torn"),
-                Err(_) => transcript.sink.lose("line_not_json"),
-            },
-            Err(why) => transcript.sink.lose(why),
-        }
-    }
-    for _ in 0..transcript.calls.len() {
-        transcript.sink.lose("call_without_result");
+    transcript::read(path, &mut reader, progress)?;
+    for _ in 0..reader.calls.len() {
+        reader.sink.lose("call_without_result");
     }
     Ok(())
 }
 
-struct Transcript<'a, 'log> {
+struct Reader<'a, 'log> {
     sink: &'a mut Sink<'log>,
     known: &'a mut Known,
     path: String,
     /// By session id, and by session and agent id for sub-agents.
     sessions: HashMap<String, Seq>,
-    messages: Recent,
-    turn: Turn,
+    /// Sessions of sub-agents that have no id of their own.
+    sidechains: HashSet<Seq>,
+    /// Where each line went, by its id.
+    places: Recent<Place>,
+    /// The turn under way in each session.
+    turns: HashMap<Seq, Turn>,
     /// Tool calls whose result has not come.
     calls: HashMap<String, Call>,
 }
 
-/// The record of each message, as long as it is among the last ones.
-#[derive(Default)]
-struct Recent {
-    by_id: HashMap<String, Seq>,
-    order: VecDeque<String>,
-}
-
-impl Recent {
-    fn insert(&mut self, id: &str, seq: Seq) {
-        if self.by_id.insert(id.to_owned(), seq).is_none() {
-            self.order.push_back(id.to_owned());
-        }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_id.remove(&oldest);
-        }
-    }
+/// Where a line went.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seq: Seq,
+    session: Option<Seq>,
 }
 
 /// What was thought and said in the current turn.
@@ -112,145 +88,202 @@ struct Turn {
     message_id: String,
     thinking: String,
     text: String,
-    /// The turn's usage is in a record.
-    counted: bool,
+    /// The turn's usage, once it is in a record.
+    usage: Option<Usage>,
 }
 
 /// A tool call on its way.
 struct Call {
     action: Seq,
     session: Seq,
+    /// What is needed to see what the call changed, if it is one that edits a file.
+    edit: Option<Intent>,
+}
+
+/// An edit that was asked for.
+struct Intent {
     tool: String,
-    input: Value,
+    input: String,
     why: Why,
 }
 
-/// A call's rationale: the body and the words.
-#[derive(Clone)]
-struct Why {
-    rationale: Rationale,
-    words: Vec<(Field, Vec<u8>)>,
-}
-
 /// What is the same for all records of a line.
-struct Context {
+struct Context<'l> {
     session: Seq,
-    time: Option<String>,
-    model: Option<String>,
+    time: Option<Claimed>,
+    model: Option<Id>,
     parent: Option<Seq>,
-    source_id: Option<String>,
+    source_id: Option<&'l str>,
 }
 
-impl Transcript<'_, '_> {
-    fn line(&mut self, line: &Value, end: u64, lines: &Lines) -> Result<()> {
-        match text_at(line, "type") {
-            Some(speaker @ ("user" | "assistant")) => self.spoken(speaker, line, end, lines),
-            Some("summary") => self.aside(line, "summary", "leafUuid"),
-            Some("system") => self.aside(line, "content", "parentUuid"),
+impl transcript::Transcript for Reader<'_, '_> {
+    fn object(&mut self, line: &Json<'_>, lines: &Lines) -> Result<()> {
+        let place = match line.text("type") {
+            Some("user") => self.spoken(Speaker::User, line, lines)?,
+            Some("assistant") => self.spoken(Speaker::Assistant, line, lines)?,
+            Some("summary") => self.aside(line, "summary", "leafUuid")?,
+            Some("system") => self.aside(line, "content", "parentUuid")?,
             Some(kind) => {
                 self.sink.lose(&format!("line:{kind}"));
-                Ok(())
+                None
             }
             None => {
                 self.sink.lose("line_without_type");
-                Ok(())
+                None
             }
-        }
-    }
-
-    /// A line that the harness wrote about the conversation.
-    fn aside(&mut self, line: &Value, key: &str, cause: &str) -> Result<()> {
-        let Some(text) = text_at(line, key) else {
-            self.sink.lose(&format!(
-                "line:{}_without_text",
-                text_at(line, "type").unwrap_or_default()
-            ));
-            return Ok(());
         };
-        let mut event = Event::new(
-            other(ActorType::System, AGENT)?,
-            Message {
-                speaker: Speaker::System,
-                usage: None,
-            },
-        )
-        .with(Field::Text, text);
-        if text_at(line, "sessionId").is_some() {
-            event.session = Some(self.session(line)?);
-        }
-        event.claimed = claimed(self.sink, text_at(line, "timestamp"));
-        event.causes = text_at(line, cause)
-            .and_then(|id| self.messages.by_id.get(id))
-            .copied()
-            .into_iter()
-            .collect();
-        if let (Some(seq), Some(uuid)) = (self.sink.put(event)?, text_at(line, "uuid")) {
-            self.messages.insert(uuid, seq);
+        // A line that became no record stands for the one before it, so that the next one finds its parent.
+        let parent = || self.places.get(line.text("parentUuid")?).copied();
+        if let (Some(uuid), Some(place)) = (line.text("uuid"), place.or_else(parent)) {
+            self.places.insert(uuid, place);
         }
         Ok(())
     }
 
-    fn spoken(&mut self, speaker: &str, line: &Value, end: u64, lines: &Lines) -> Result<()> {
+    fn lose(&mut self, what: &str) {
+        self.sink.lose(what);
+    }
+}
+
+impl Reader<'_, '_> {
+    /// A line that the harness wrote about the conversation.
+    fn aside(&mut self, line: &Json<'_>, key: &str, cause: &str) -> Result<Option<Place>> {
+        let Some(text) = line.text(key) else {
+            self.sink.lose(&format!(
+                "line:{}_without_text",
+                line.text("type").unwrap_or_default()
+            ));
+            return Ok(None);
+        };
+        let body = Message {
+            speaker: Speaker::System,
+            usage: None,
+        };
+        let mut event = Event::new(other(ActorType::System, AGENT)?, body).with(Field::Text, text);
+        if line.text("sessionId").is_some() {
+            event.session = Some(self.session(line)?);
+        }
+        if let Some(uuid) = line.text("uuid") {
+            event = event.with(Field::SourceId, uuid);
+        }
+        event.claimed = claimed(self.sink, line.text("timestamp"));
+        event.causes = line
+            .text(cause)
+            .and_then(|id| self.places.get(id))
+            .map(|place| place.seq)
+            .into_iter()
+            .collect();
+        let session = event.session;
+        Ok(self.sink.put(event)?.map(|seq| Place { seq, session }))
+    }
+
+    fn spoken(
+        &mut self,
+        speaker: Speaker,
+        line: &Json<'_>,
+        lines: &Lines,
+    ) -> Result<Option<Place>> {
         let Some(message) = line.get("message").filter(|m| m.is_object()) else {
             self.sink.lose("message_not_an_object");
-            return Ok(());
+            return Ok(None);
         };
+        let whole;
         let blocks = match message.get("content") {
-            Some(Value::String(text)) => vec![serde_json::json!({ "type": "text", "text": text })],
-            Some(Value::Array(blocks)) => blocks.clone(),
+            Some(Json::Text(text)) => {
+                whole = [Json::Object(vec![
+                    (Cow::Borrowed("type"), Json::Text(Cow::Borrowed("text"))),
+                    (Cow::Borrowed("text"), Json::Text(Cow::Borrowed(text))),
+                ])];
+                whole.as_slice()
+            }
+            Some(Json::List(blocks)) => blocks,
             _ => {
                 self.sink.lose("message_without_content");
-                return Ok(());
+                return Ok(None);
             }
         };
-        let parent = text_at(line, "parentUuid");
+        let parent = line.text("parentUuid");
+        let model = match message.text("model") {
+            Some(model) => Some(id(self.sink, model)?),
+            None => None,
+        };
         let context = Context {
             session: self.session(line)?,
-            time: text_at(line, "timestamp").map(str::to_owned),
-            model: text_at(message, "model").map(str::to_owned),
-            parent: parent.and_then(|id| self.messages.by_id.get(id)).copied(),
-            source_id: text_at(line, "uuid").map(str::to_owned),
+            time: claimed(self.sink, line.text("timestamp")),
+            model,
+            parent: parent
+                .and_then(|id| self.places.get(id))
+                .map(|place| place.seq),
+            source_id: line.text("uuid"),
         };
         if parent.is_some() && context.parent.is_none() {
             self.sink.lose("parent_not_in_file");
         }
-        let message_id = text_at(message, "id").unwrap_or_default();
-        if speaker == "user" || message_id.is_empty() || message_id != self.turn.message_id {
-            self.turn = Turn {
+        // What the harness puts into the user's mouth, the user did not say.
+        let by_harness = ["isMeta", "isCompactSummary"]
+            .iter()
+            .any(|key| line.bool(key) == Some(true));
+        let speaker = match speaker {
+            Speaker::User if by_harness => Speaker::System,
+            other => other,
+        };
+        self.turn(speaker, context.session, message, blocks);
+        let said = self.say(speaker, &context, message, blocks)?;
+        let mut last = said;
+        for block in blocks {
+            let kind = block.text("type");
+            let made = match kind {
+                Some("tool_use") => self.call(&context, said, block, lines)?,
+                Some("tool_result") => self.result(&context, line, block)?,
+                _ => {
+                    let turn = self.turns.entry(context.session).or_default();
+                    match (kind, block.text("text"), block.text("thinking")) {
+                        (Some("text"), Some(text), _) => join(&mut turn.text, text),
+                        (Some("thinking"), _, Some(text)) => join(&mut turn.thinking, text),
+                        _ => {}
+                    }
+                    None
+                }
+            };
+            last = made.or(last);
+        }
+        let session = Some(context.session);
+        Ok(last.map(|seq| Place { seq, session }))
+    }
+
+    /// Begins a new turn, if the line belongs to none that is under way: an assistant's turn comes as lines with one `message.id`,
+    /// and results of its first calls may stand between them.
+    fn turn(&mut self, speaker: Speaker, session: Seq, message: &Json<'_>, blocks: &[Json<'_>]) {
+        let turn = self.turns.entry(session).or_default();
+        let message_id = message.text("id").unwrap_or_default();
+        let ended = match speaker {
+            Speaker::Assistant => message_id.is_empty() || message_id != turn.message_id,
+            _ => blocks
+                .iter()
+                .any(|block| block.text("type") != Some("tool_result")),
+        };
+        if ended {
+            *turn = Turn {
                 message_id: message_id.to_owned(),
                 ..Turn::default()
             };
         }
-        let said = self.say(speaker, &context, message, &blocks)?;
-        let mut last = said;
-        for block in &blocks {
-            let made = match text_at(block, "type") {
-                Some("tool_use") => self.call(&context, said, block, end, lines)?,
-                Some("tool_result") => self.result(&context, line, block)?,
-                _ => None,
-            };
-            last = made.or(last);
-        }
-        if let (Some(seq), Some(uuid)) = (last, &context.source_id) {
-            self.messages.insert(uuid, seq);
-        }
-        Ok(())
     }
 
     /// Puts the text and the thinking of a line, and counts the blocks that are neither these nor tool calls.
     fn say(
         &mut self,
-        speaker: &str,
-        context: &Context,
-        message: &Value,
-        blocks: &[Value],
+        speaker: Speaker,
+        context: &Context<'_>,
+        message: &Json<'_>,
+        blocks: &[Json<'_>],
     ) -> Result<Option<Seq>> {
         let (mut text, mut thinking) = (String::new(), String::new());
         for block in blocks {
             match (
-                text_at(block, "type"),
-                text_at(block, "text"),
-                text_at(block, "thinking"),
+                block.text("type"),
+                block.text("text"),
+                block.text("thinking"),
             ) {
                 (Some("text"), Some(said), _) => join(&mut text, said),
                 (Some("thinking"), _, Some("")) => self.sink.lose("thinking_sealed"),
@@ -258,23 +291,30 @@ impl Transcript<'_, '_> {
                 (Some("tool_use" | "tool_result"), ..) => {}
                 (Some("redacted_thinking"), ..) => self.sink.lose("thinking_sealed"),
                 (Some(kind), ..) => self.sink.lose(&format!("block:{kind}")),
-                (None, ..) if block.is_string() => self.sink.lose("block_not_an_object"),
-                (None, ..) => self.sink.lose("block_without_type"),
+                (None, ..) if block.is_object() => self.sink.lose("block_without_type"),
+                (None, ..) => self.sink.lose("block_not_an_object"),
             }
         }
-        let usage = match self.turn.counted {
-            true => None,
-            false => usage(message),
+        let turn = self.turns.entry(context.session).or_default();
+        let usage = match (usage(message), &turn.usage) {
+            (Some(again), Some(counted)) => {
+                if again != *counted {
+                    self.sink.lose("usage_of_repeated_message_differs");
+                }
+                None
+            }
+            (usage, _) => usage,
         };
         if text.is_empty() && thinking.is_empty() && usage.is_none() {
             return Ok(None);
         }
-        self.turn.counted |= usage.is_some();
-        join(&mut self.turn.text, &text);
-        join(&mut self.turn.thinking, &thinking);
-        let (actor, speaker) = match speaker {
-            "assistant" => (self.agent(context)?, Speaker::Assistant),
-            _ => (other(ActorType::Human, "user")?, Speaker::User),
+        if usage.is_some() {
+            turn.usage.clone_from(&usage);
+        }
+        let actor = match speaker {
+            Speaker::Assistant => by_agent(context)?,
+            Speaker::User => other(ActorType::Human, "user")?,
+            _ => other(ActorType::System, AGENT)?,
         };
         let mut event = Event::new(actor, Message { speaker, usage });
         for (field, words) in [(Field::Text, text), (Field::Reasoning, thinking)] {
@@ -287,18 +327,18 @@ impl Transcript<'_, '_> {
 
     fn call(
         &mut self,
-        context: &Context,
+        context: &Context<'_>,
         said: Option<Seq>,
-        block: &Value,
-        end: u64,
+        block: &Json<'_>,
         lines: &Lines,
     ) -> Result<Option<Seq>> {
-        let Some(name) = text_at(block, "name") else {
+        let Some(name) = block.text("name") else {
             self.sink.lose("call_without_name");
             return Ok(None);
         };
-        let input = block.get("input").cloned().unwrap_or(Value::Null);
-        let why = self.why(&input, end, lines)?;
+        let none = Json::Null;
+        let input = block.get("input").unwrap_or(&none);
+        let why = self.why(context.session, input, lines)?;
         let body = Action {
             tool: id(self.sink, name)?,
             class: class(name),
@@ -307,18 +347,21 @@ impl Transcript<'_, '_> {
             rationale: Some(why.rationale.clone()),
             verdict: None,
         };
-        let mut event =
-            Event::new(self.agent(context)?, body).with(Field::Input, input.to_string());
-        for (field, words) in &why.words {
-            event = event.with(*field, words.clone());
-        }
-        if let Some(path) = path_of(&input) {
+        let input_text = input.to_text();
+        let edit = EDITING.contains(&name).then(|| Intent {
+            tool: name.to_owned(),
+            input: input_text.clone(),
+            why: why.clone(),
+        });
+        let mut event = Event::new(by_agent(context)?, body).with(Field::Input, input_text);
+        event = why.tell(event);
+        if let Some(path) = path_of(input) {
             event = event.with(Field::Path, path);
         }
-        if let Some(command) = text_at(&input, "command") {
+        if let Some(command) = input.text("command") {
             event = event.with(Field::Command, command);
         }
-        let call_id = text_at(block, "id");
+        let call_id = block.text("id");
         if let Some(call_id) = call_id {
             event = event.with(Field::SourceId, call_id);
         }
@@ -328,9 +371,7 @@ impl Transcript<'_, '_> {
                 let call = Call {
                     action,
                     session: context.session,
-                    tool: name.to_owned(),
-                    input,
-                    why,
+                    edit,
                 };
                 if self.calls.insert(call_id.to_owned(), call).is_some() {
                     self.sink.lose("call_id_repeated");
@@ -343,56 +384,34 @@ impl Transcript<'_, '_> {
     }
 
     /// The rationale of a call: what the turn thought and said before it, or that there is none.
-    fn why(&mut self, input: &Value, end: u64, lines: &Lines) -> Result<Why> {
-        let described = text_at(input, "description").unwrap_or_default();
-        let summary = if self.turn.text.is_empty() {
-            described
-        } else {
-            &self.turn.text
+    fn why(&self, session: Seq, input: &Json<'_>, lines: &Lines) -> Result<Why> {
+        let nothing = Turn::default();
+        let turn = self.turns.get(&session).unwrap_or(&nothing);
+        let summary = match turn.text.is_empty() {
+            true => input.text("description").unwrap_or_default(),
+            false => &turn.text,
         };
-        let mut words = Vec::new();
-        for (field, text) in [
-            (Field::Summary, summary),
-            (Field::Reasoning, &self.turn.thinking),
-        ] {
-            if !text.is_empty() {
-                words.push((field, text.as_bytes().to_vec()));
-            }
-        }
-        let source = match words.is_empty() {
-            true => RationaleSource::Absent,
-            false => {
-                let provenance = Provenance {
-                    path: self.path.clone(),
-                    offset: end,
-                    prefix_blake3: lines.prefix_hash(),
-                };
-                words.push((Field::Provenance, canon::encode(&provenance, MAX_ROW)?));
-                RationaleSource::Transcript
-            }
-        };
-        Ok(Why {
-            rationale: Rationale {
-                source,
-                evidence: None,
-                confidence: None,
-            },
-            words,
+        Why::new(summary, &turn.thinking, || Provenance {
+            path: self.path.clone(),
+            offset: lines.end(),
+            prefix_blake3: lines.prefix_hash(),
         })
     }
 
-    fn result(&mut self, context: &Context, line: &Value, block: &Value) -> Result<Option<Seq>> {
-        let call_id = text_at(block, "tool_use_id").unwrap_or_default();
+    fn result(
+        &mut self,
+        context: &Context<'_>,
+        line: &Json<'_>,
+        block: &Json<'_>,
+    ) -> Result<Option<Seq>> {
+        let call_id = block.text("tool_use_id").unwrap_or_default();
         let call = self.calls.remove(call_id);
         if call.is_none() {
             self.sink.lose("result_without_call");
         }
         let details = line.get("toolUseResult");
-        let interrupted = details
-            .and_then(|d| d.get("interrupted"))
-            .and_then(Value::as_bool);
-        let failed = block.get("is_error").and_then(Value::as_bool);
-        let status = match (interrupted, failed) {
+        let interrupted = details.and_then(|d| d.bool("interrupted"));
+        let status = match (interrupted, block.bool("is_error")) {
             (Some(true), _) => Status::Cancelled,
             (_, Some(true)) => Status::Failed,
             _ => Status::Succeeded,
@@ -419,18 +438,18 @@ impl Transcript<'_, '_> {
         let cause = call.as_ref().map(|c| c.action).or(context.parent);
         let seq = self.put(event, context, cause)?;
         if let (Some(call), Some(outcome), Status::Succeeded) = (call, seq, status) {
-            self.mutation(context, &call, outcome, details)?;
+            self.mutation(context, call, outcome, details)?;
         }
         Ok(seq)
     }
 
-    fn output(&mut self, block: &Value) -> String {
+    fn output(&mut self, block: &Json<'_>) -> String {
         match block.get("content") {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(parts)) => {
+            Some(Json::Text(text)) => text.clone().into_owned(),
+            Some(Json::List(parts)) => {
                 let mut output = String::new();
                 for part in parts {
-                    match (text_at(part, "type"), text_at(part, "text")) {
+                    match (part.text("type"), part.text("text")) {
                         (Some("text"), Some(text)) => join(&mut output, text),
                         (kind, _) => self
                             .sink
@@ -446,15 +465,26 @@ impl Transcript<'_, '_> {
     /// A successful edit of a file is a change of it.
     fn mutation(
         &mut self,
-        context: &Context,
-        call: &Call,
+        context: &Context<'_>,
+        call: Call,
         outcome: Seq,
-        details: Option<&Value>,
+        details: Option<&Json<'_>>,
     ) -> Result<()> {
-        let Some(edit) = Edit::of(&call.tool, &call.input, details) else {
+        let Some(intent) = call.edit else {
             return Ok(());
         };
-        let path = path_of(&call.input);
+        let Ok((input, _)) = Json::read(&intent.input) else {
+            self.sink.lose("edit_not_understood");
+            return Ok(());
+        };
+        let Some(edit) = Edit::of(&intent.tool, &input, details) else {
+            self.sink.lose("edit_not_understood");
+            return Ok(());
+        };
+        if details.and_then(|d| d.bool("userModified")) == Some(true) {
+            self.sink.lose("edit_changed_by_user");
+        }
+        let path = path_of(&input);
         let whole = edit.before.is_some() || edit.change == Change::Create;
         let files = match (&edit.before, &edit.after) {
             (None, None) => changed(
@@ -467,7 +497,7 @@ impl Transcript<'_, '_> {
         };
         let body = Mutation {
             parts: None,
-            rationale: Some(call.why.rationale.clone()),
+            rationale: Some(intent.why.rationale.clone()),
             change: edit.change,
             known: KnownBy::Declared,
             proposer: None,
@@ -478,17 +508,14 @@ impl Transcript<'_, '_> {
             added: Some(files.added),
             removed: Some(files.removed),
         };
-        let mut event = Event::new(self.agent(context)?, body);
-        for (field, words) in &call.why.words {
-            event = event.with(*field, words.clone());
-        }
+        let mut event = intent.why.tell(Event::new(by_agent(context)?, body));
         if let Some(path) = path {
             event = event.with(Field::Path, path);
         }
         event.artefacts = files.files;
         event.causes = vec![call.action, outcome];
         event.session = Some(call.session);
-        event.claimed = claimed(self.sink, context.time.as_deref());
+        event.claimed.clone_from(&context.time);
         self.sink.put(event)?;
         Ok(())
     }
@@ -496,61 +523,59 @@ impl Transcript<'_, '_> {
     fn put(
         &mut self,
         mut event: Event,
-        context: &Context,
+        context: &Context<'_>,
         cause: Option<Seq>,
     ) -> Result<Option<Seq>> {
         event.session = Some(context.session);
-        event.claimed = claimed(self.sink, context.time.as_deref());
+        event.claimed.clone_from(&context.time);
         event.causes = cause.into_iter().collect();
-        if let Some(uuid) = &context.source_id
+        if let Some(uuid) = context.source_id
             && !event.content.contains_key(&Field::SourceId)
         {
-            event = event.with(Field::SourceId, uuid.as_str());
+            event = event.with(Field::SourceId, uuid);
         }
         self.sink.put(event)
     }
 
-    fn agent(&mut self, context: &Context) -> Result<tacho_schemas::record::Actor> {
-        let model = match &context.model {
-            Some(model) => Some(id(self.sink, model)?),
-            None => None,
-        };
-        Ok(agent(tacho_schemas::Id::new(AGENT)?, model))
-    }
-
     /// The session of a line, opened if it is new.
-    fn session(&mut self, line: &Value) -> Result<Seq> {
-        let main = text_at(line, "sessionId").unwrap_or("unnamed").to_owned();
-        let sub = match (
-            text_at(line, "agentId"),
-            line.get("isSidechain").and_then(Value::as_bool),
-        ) {
-            (Some(agent), _) => Some(agent),
-            (None, Some(true)) => Some("sidechain"),
-            _ => None,
+    fn session(&mut self, line: &Json<'_>) -> Result<Seq> {
+        let main = line.text("sessionId").unwrap_or("unnamed");
+        let is_sidechain = line.bool("isSidechain") == Some(true);
+        let key = match line.text("agentId") {
+            Some(agent) => Cow::Owned(format!("{main}/{agent}")),
+            None if is_sidechain => {
+                let parent = line.text("parentUuid").and_then(|id| self.places.get(id));
+                let session = parent.and_then(|place| place.session);
+                if let Some(session) = session.filter(|s| self.sidechains.contains(s)) {
+                    return Ok(session);
+                }
+                Cow::Owned(format!("{main}/sidechain-{}", self.sidechains.len() + 1))
+            }
+            None => Cow::Borrowed(main),
         };
-        let key = sub.map_or_else(|| main.clone(), |sub| format!("{main}/{sub}"));
-        if let Some(seq) = self.sessions.get(&key) {
+        if let Some(seq) = self.sessions.get(key.as_ref()) {
             return Ok(*seq);
         }
-        let parent = sub
-            .and_then(|_| {
-                self.sessions
-                    .get(&main)
-                    .or_else(|| self.known.sessions.get(&main))
-            })
-            .copied();
-        if sub.is_some() && parent.is_none() {
+        let is_sub = key != main;
+        let parent = match is_sub {
+            true => self
+                .sessions
+                .get(main)
+                .or_else(|| self.known.sessions.get(main)),
+            false => None,
+        };
+        let parent = parent.copied();
+        if is_sub && parent.is_none() {
             self.sink.lose("parent_session_not_in_file");
         }
-        let version = match text_at(line, "version") {
+        let version = match line.text("version") {
             Some(version) => Some(id(self.sink, version)?),
             None => None,
         };
         let body = Session {
             phase: Phase::Open,
-            agent: tacho_schemas::Id::new(AGENT)?,
-            harness: Some(tacho_schemas::Id::new(AGENT)?),
+            agent: Id::new(AGENT)?,
+            harness: Some(Id::new(AGENT)?),
             harness_version: version,
             lineage: None,
             parent,
@@ -559,19 +584,29 @@ impl Transcript<'_, '_> {
             exit: None,
             signal: None,
         };
-        let actor = agent(tacho_schemas::Id::new(AGENT)?, None);
-        let mut event = Event::new(actor, body).with(Field::SourceId, key.as_str());
-        if let Some(folder) = text_at(line, "cwd") {
+        let actor = agent(Id::new(AGENT)?, None);
+        let mut event = Event::new(actor, body).with(Field::SourceId, key.as_bytes());
+        if let Some(folder) = line.text("cwd") {
             event = event.with(Field::Workspace, folder);
         }
         event.causes = parent.into_iter().collect();
-        event.claimed = claimed(self.sink, text_at(line, "timestamp"));
+        event.claimed = claimed(self.sink, line.text("timestamp"));
         let seq = self.sink.put(event)?.unwrap_or(self.sink.import());
-        self.known.sessions.insert(key.clone(), seq);
-        self.sessions.insert(key, seq);
+        self.known.sessions.insert(key.clone().into_owned(), seq);
+        if is_sidechain && line.text("agentId").is_none() {
+            self.sidechains.insert(seq);
+        }
+        self.sessions.insert(key.into_owned(), seq);
         Ok(seq)
     }
 }
+
+fn by_agent(context: &Context<'_>) -> Result<tacho_schemas::record::Actor> {
+    Ok(agent(Id::new(AGENT)?, context.model.clone()))
+}
+
+/// Tools that change a file.
+const EDITING: [&str; 4] = ["Edit", "MultiEdit", "NotebookEdit", "Write"];
 
 /// What an editing tool did.
 struct Edit {
@@ -583,83 +618,75 @@ struct Edit {
 }
 
 impl Edit {
-    fn of(tool: &str, input: &Value, details: Option<&Value>) -> Option<Self> {
+    fn of(tool: &str, input: &Json<'_>, details: Option<&Json<'_>>) -> Option<Self> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let before = details
-            .and_then(|d| text_at(d, "originalFile"))
-            .map(str::to_owned);
-        let created = details.and_then(|d| text_at(d, "type")) == Some("create");
-        match tool {
+        let before = owned(details.and_then(|d| d.text("originalFile")));
+        let created = details.and_then(|d| d.text("type")) == Some("create");
+        // What the user changed before it was carried out is not what the agent asked for.
+        let as_asked = details.and_then(|d| d.bool("userModified")) != Some(true);
+        let edits = match tool {
             "Write" => {
-                let after = owned(text_at(input, "content"));
-                let change = if created || before.is_none() {
-                    Change::Create
-                } else {
-                    Change::Modify
+                let after = owned(input.text("content").filter(|_| as_asked));
+                let change = match created || before.is_none() {
+                    true => Change::Create,
+                    false => Change::Modify,
                 };
-                Some(Self {
+                return Some(Self {
                     change,
                     before,
                     after,
                     fragment: (None, None),
-                })
-            }
-            "Edit" => {
-                let (old, new) = (text_at(input, "old_string")?, text_at(input, "new_string")?);
-                let after = before.as_deref().and_then(|text| replace(text, input));
-                let fragment = (Some(old.to_owned()), Some(new.to_owned()));
-                Some(Self {
-                    change: Change::Modify,
-                    before: before.filter(|_| after.is_some()),
-                    after,
-                    fragment,
-                })
-            }
-            "MultiEdit" => {
-                let edits = input.get("edits")?.as_array()?;
-                let apply = |text: &String| {
-                    edits
-                        .iter()
-                        .try_fold(text.clone(), |text, edit| replace(&text, edit))
-                };
-                let after = before.as_ref().and_then(apply);
-                let side = |key| {
-                    let texts: Vec<_> =
-                        edits.iter().filter_map(|edit| text_at(edit, key)).collect();
-                    Some(texts.join("\n"))
-                };
-                let fragment = (side("old_string"), side("new_string"));
-                Some(Self {
-                    change: Change::Modify,
-                    before: before.filter(|_| after.is_some()),
-                    after,
-                    fragment,
-                })
+                });
             }
             "NotebookEdit" => {
-                let fragment = (None, owned(text_at(input, "new_source")));
-                Some(Self {
+                return Some(Self {
                     change: Change::Modify,
                     before: None,
                     after: None,
-                    fragment,
-                })
+                    fragment: (None, owned(input.text("new_source"))),
+                });
             }
-            _ => None,
-        }
+            "MultiEdit" => input.list("edits")?,
+            _ => std::slice::from_ref(input),
+        };
+        let side = |key| {
+            let texts = edits.iter().filter_map(|edit| edit.text(key));
+            texts.collect::<Vec<_>>().join("\n")
+        };
+        let fragment = (Some(side("old_string")), Some(side("new_string")));
+        // An edit that replaces nothing makes the file.
+        let makes = before.is_none() && edits.first()?.text("old_string")?.is_empty();
+        let start = match makes {
+            true => Some(String::new()),
+            false => before.clone(),
+        };
+        let after = start.filter(|_| as_asked).and_then(|text| {
+            edits
+                .iter()
+                .try_fold(text, |text, edit| replace(&text, edit))
+        });
+        Some(Self {
+            change: match makes {
+                true => Change::Create,
+                false => Change::Modify,
+            },
+            before: before.filter(|_| after.is_some()),
+            after,
+            fragment,
+        })
     }
 }
 
 /// Carries out one replacement of an editing tool; none if it does not fit the text.
-fn replace(text: &str, edit: &Value) -> Option<String> {
-    let (old, new) = (text_at(edit, "old_string")?, text_at(edit, "new_string")?);
+fn replace(text: &str, edit: &Json<'_>) -> Option<String> {
+    let (old, new) = (edit.text("old_string")?, edit.text("new_string")?);
+    if old.is_empty() && text.is_empty() {
+        return Some(new.to_owned());
+    }
     if old.is_empty() || !text.contains(old) {
         return None;
     }
-    let all = edit
-        .get("replace_all")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let all = edit.bool("replace_all").unwrap_or(false);
     Some(if all {
         text.replace(old, new)
     } else {
@@ -667,10 +694,10 @@ fn replace(text: &str, edit: &Value) -> Option<String> {
     })
 }
 
-fn path_of(input: &Value) -> Option<&str> {
+fn path_of<'j>(input: &'j Json<'_>) -> Option<&'j str> {
     ["file_path", "notebook_path", "path"]
         .iter()
-        .find_map(|key| text_at(input, key))
+        .find_map(|key| input.text(key))
 }
 
 fn class(tool: &str) -> Option<Class> {
@@ -684,28 +711,15 @@ fn class(tool: &str) -> Option<Class> {
     })
 }
 
-fn usage(message: &Value) -> Option<Usage> {
+fn usage(message: &Json<'_>) -> Option<Usage> {
     let usage = message.get("usage")?;
-    let count = |key: &str| usage.get(key).and_then(Value::as_u64);
     let usage = Usage {
-        tokens_in: count("input_tokens"),
-        tokens_out: count("output_tokens"),
-        cache_read: count("cache_read_input_tokens"),
-        cache_write: count("cache_creation_input_tokens"),
+        tokens_in: usage.count("input_tokens"),
+        tokens_out: usage.count("output_tokens"),
+        cache_read: usage.count("cache_read_input_tokens"),
+        cache_write: usage.count("cache_creation_input_tokens"),
         cost: None,
     };
     let says_something = usage.tokens_in.is_some() || usage.tokens_out.is_some();
     says_something.then_some(usage)
-}
-
-fn text_at<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
-    value.get(key).and_then(Value::as_str)
-}
-
-/// Adds a paragraph.
-fn join(text: &mut String, more: &str) {
-    if !text.is_empty() && !more.is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str(more);
 }

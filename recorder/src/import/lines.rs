@@ -15,6 +15,9 @@ use crate::files;
 /// The longest line that is read.
 pub(super) const MAX_LINE: usize = 64 << 20;
 
+/// Bytes of a line that are read at once.
+const PIECE: u64 = 1 << 20;
+
 /// Bytes at the beginning of a file, enough to guess its format.
 const HEAD: u64 = 256 << 10;
 
@@ -87,6 +90,67 @@ pub(super) fn digest(paths: &[PathBuf]) -> Result<Hash> {
     Ok(Hash(*hasher.finalize().as_bytes()))
 }
 
+/// The text of a whole file, for formats that are one JSON value.
+pub(super) fn whole(path: &Path) -> Result<String> {
+    let (file, length) = open(path)?;
+    let refuse = |what: &str| {
+        Err(Error::new(
+            ErrorKind::Usage,
+            format!("{} {what}", Quoted(path)),
+        ))
+    };
+    if length > u64::try_from(MAX_LINE).unwrap_or(u64::MAX) {
+        return refuse("is longer than 64 MiB");
+    }
+    let mut bytes = Vec::new();
+    file.take(length)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
+    String::from_utf8(bytes).or_else(|_| refuse("is not UTF-8"))
+}
+
+/// A file whose lines are read a second time, in another order.
+pub(super) struct Again {
+    file: File,
+    path: PathBuf,
+}
+
+impl Again {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (file, _) = open(path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Reads the line between two places; none if it is no longer there.
+    pub(super) fn line(&mut self, start: u64, end: u64) -> Result<Option<String>> {
+        let io = |e| Error::io("read", &self.path, e);
+        std::io::Seek::seek(&mut self.file, std::io::SeekFrom::Start(start)).map_err(io)?;
+        let length = end.saturating_sub(start);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        self.file
+            .by_ref()
+            .take(length)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        Ok(std::str::from_utf8(trimmed(&bytes, start == 0))
+            .ok()
+            .map(str::to_owned))
+    }
+}
+
+/// A line without its end; the first one of a file without its byte order mark.
+fn trimmed(bytes: &[u8], first: bool) -> &[u8] {
+    let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if first => rest,
+        _ => bytes,
+    };
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
 /// One line.
 pub(super) struct Line {
     /// Its text without its end, or why it has none.
@@ -103,6 +167,7 @@ pub(super) struct Lines {
     at: u64,
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
+    too_long: bool,
 }
 
 impl Lines {
@@ -115,58 +180,63 @@ impl Lines {
             at: 0,
             hasher: blake3::Hasher::new(),
             buffer: Vec::new(),
+            too_long: false,
         })
     }
 
-    /// BLAKE3 of everything up to the end of the last line.
+    /// BLAKE3 of everything up to the end of the line.
     pub(super) fn prefix_hash(&self) -> Hash {
         Hash(*self.hasher.finalize().as_bytes())
     }
 
-    /// Reads the next line; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+    /// Where the line ends in the file, in bytes.
+    pub(super) fn end(&self) -> u64 {
+        self.at
+    }
+
+    /// Goes to the next line, and says whether there is one.
+    pub(super) fn advance(&mut self) -> Result<bool> {
         self.buffer.clear();
-        let mut too_long = false;
+        self.too_long = false;
         loop {
+            let before = self.buffer.len();
             let read = self
                 .input
-                .fill_buf()
-                .map_err(|e| Error::io("read", &self.path, e))?;
-            if read.is_empty() {
-                break;
-            }
-            let (part, ended) = match read.iter().position(|b| *b == b'\n') {
-                Some(at) => (read.get(..=at).unwrap_or(read), true),
-                None => (read, false),
-            };
-            let used = part.len();
+                .by_ref()
+                .take(PIECE)
+                .read_until(b'\n', &mut self.buffer);
+            let read = read.map_err(|e| Error::io("read", &self.path, e))?;
+            let part = self.buffer.get(before..).unwrap_or_default();
+            let ended = part.last().is_none_or(|last| *last == b'\n');
             self.hasher.update(part);
-            too_long |= self.buffer.len() + used > MAX_LINE;
-            if !too_long {
-                self.buffer.extend_from_slice(part);
+            self.at += u64::try_from(read).unwrap_or(0);
+            self.too_long |= self.buffer.len() > MAX_LINE;
+            if self.too_long {
+                self.buffer.clear();
             }
-            self.input.consume(used);
-            self.at += u64::try_from(used).unwrap_or(0);
             if ended {
-                break;
+                return Ok(self.too_long || !self.buffer.is_empty());
             }
         }
-        if self.buffer.is_empty() && !too_long {
-            return Ok(None);
+    }
+
+    /// Reads the next line; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+        Ok(match self.advance()? {
+            true => Some(Line {
+                text: self.text().map(str::to_owned),
+                end: self.at,
+            }),
+            false => None,
+        })
+    }
+
+    /// The line without its end, or why it is no text.
+    pub(super) fn text(&self) -> Result<&str, &'static str> {
+        if self.too_long {
+            return Err("line_too_long");
         }
-        let text = if too_long {
-            Err("line_too_long")
-        } else {
-            let mut bytes = self.buffer.as_slice();
-            if self.at == u64::try_from(bytes.len()).unwrap_or(0) {
-                bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-            }
-            let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-            std::str::from_utf8(bytes)
-                .map(str::to_owned)
-                .map_err(|_| "line_not_utf8")
-        };
-        Ok(Some(Line { text, end: self.at }))
+        let first = self.at == u64::try_from(self.buffer.len()).unwrap_or(0);
+        std::str::from_utf8(trimmed(&self.buffer, first)).map_err(|_| "line_not_utf8")
     }
 }

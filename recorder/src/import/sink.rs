@@ -1,7 +1,7 @@
 //! Where an importer puts what it read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use tacho_schemas::body::log::{Import, Loss, Phase, SealReason};
@@ -11,8 +11,8 @@ use tacho_schemas::record::{Actor, ActorType, Role};
 use tacho_schemas::scalar::List;
 use tacho_schemas::{Hash, Id, Kind, Seq};
 
-use super::{Format, lines};
-use crate::draft::{Draft, Way};
+use super::{Format, Source, lines};
+use crate::draft::Way;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, Pending};
 
@@ -45,6 +45,17 @@ pub struct Sink<'log> {
     under_way: VecDeque<(Seq, Pending)>,
     counts: BTreeMap<Kind, u64>,
     losses: BTreeMap<String, u64>,
+    repeats: BTreeMap<String, u64>,
+}
+
+/// What a sink tells when it is closed.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// The opening and the closing record.
+    pub(super) records: (Seq, Seq),
+    pub(super) counts: BTreeMap<Kind, u64>,
+    pub(super) losses: BTreeMap<String, u64>,
+    pub(super) repeats: BTreeMap<String, u64>,
 }
 
 impl<'log> Sink<'log> {
@@ -53,14 +64,10 @@ impl<'log> Sink<'log> {
         log: &'log Log,
         format: Format,
         path: &Path,
-        files: &[PathBuf],
+        source: &Source,
         digest: &Hash,
     ) -> Result<Self> {
-        let mut pieces = Pieces {
-            files: files.to_vec(),
-            current: None,
-            place: 0,
-        };
+        let mut pieces = Pieces::of(source, path);
         let mut event = Event::new(system()?, phase(Phase::Open, format)?)
             .with(Field::Path, path.display().to_string())
             .with(Field::Digest, digest.to_string());
@@ -76,6 +83,7 @@ impl<'log> Sink<'log> {
             under_way: VecDeque::new(),
             counts: BTreeMap::new(),
             losses: BTreeMap::new(),
+            repeats: BTreeMap::new(),
         };
         loop {
             let artefacts = pieces.take()?;
@@ -100,7 +108,10 @@ impl<'log> Sink<'log> {
     /// Puts an event, and returns the number that its record will have; none if it cannot be recorded, which is counted.
     pub fn put(&mut self, event: Event) -> Result<Option<Seq>> {
         let seq = Seq(self.next);
-        let draft = Draft::new(event, self.way.clone()).and_then(|draft| draft.expecting(seq));
+        let draft = self
+            .log
+            .draft(event, self.way.clone())
+            .and_then(|draft| draft.expecting(seq));
         let draft = match draft {
             Ok(draft) => draft,
             Err(error) if error.kind() == ErrorKind::Unrecordable => {
@@ -124,29 +135,21 @@ impl<'log> Sink<'log> {
 
     /// Counts something that was not understood.
     pub fn lose(&mut self, what: &str) {
-        let known = self.losses.contains_key(what) || self.losses.len() < MAX_LOSSES;
-        let what: String = if known {
-            what.chars().map(plain).take(64).collect()
-        } else {
-            "other".to_owned()
-        };
-        let what = if what.is_empty() {
-            "empty".to_owned()
-        } else {
-            what
-        };
-        *self.losses.entry(what).or_default() += 1;
+        self.lose_many(what, 1);
+    }
+
+    /// Counts several things of one type that were not understood.
+    pub fn lose_many(&mut self, what: &str, many: u64) {
+        tally(&mut self.losses, what, many);
+    }
+
+    /// Counts something that the source says a second time and that is kept once.
+    pub fn repeat(&mut self, what: &str) {
+        tally(&mut self.repeats, what, 1);
     }
 
     /// Writes the closing record.
-    #[allow(
-        clippy::type_complexity,
-        reason = "three things that are taken apart at once"
-    )]
-    pub(super) fn close(
-        mut self,
-        format: Format,
-    ) -> Result<((Seq, Seq), BTreeMap<Kind, u64>, BTreeMap<String, u64>)> {
+    pub(super) fn close(mut self, format: Format) -> Result<Closed> {
         self.drain(0)?;
         let mut body = phase(Phase::Close, format)?;
         body.count = Some(self.counts.values().sum());
@@ -159,8 +162,24 @@ impl<'log> Sink<'log> {
         body.losses = List::some(losses.collect::<Result<_>>()?)?;
         let mut event = Event::new(system()?, body);
         event.causes = vec![self.open];
+        if !self.repeats.is_empty() {
+            let repeats = self.repeats.iter();
+            let repeats: Vec<_> = repeats
+                .map(|(what, count)| format!("{what} {count}"))
+                .collect();
+            let detail = format!(
+                "told twice by the source, kept once: {}",
+                repeats.join(", ")
+            );
+            event = event.with(Field::Detail, detail);
+        }
         let close = self.log.append(event, Way::recorder())?.seq;
-        Ok(((self.open, close), self.counts, self.losses))
+        Ok(Closed {
+            records: (self.open, close),
+            counts: self.counts,
+            losses: self.losses,
+            repeats: self.repeats,
+        })
     }
 
     fn drain(&mut self, left: usize) -> Result<()> {
@@ -177,6 +196,33 @@ impl<'log> Sink<'log> {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds to a count; names beyond the most that are kept apart are counted as `other`.
+fn tally(counts: &mut BTreeMap<String, u64>, what: &str, many: u64) {
+    if many == 0 {
+        return;
+    }
+    if let Some(count) = counts.get_mut(what) {
+        *count = count.saturating_add(many);
+        return;
+    }
+    let known = counts.len() < MAX_LOSSES;
+    let count = counts.entry(fitting(what, known)).or_default();
+    *count = count.saturating_add(many);
+}
+
+/// A name under which something is counted; new ones only as long as there is room.
+fn fitting(what: &str, is_room: bool) -> String {
+    if !is_room {
+        return "other".to_owned();
+    }
+    let fitting: String = what.chars().map(plain).take(64).collect();
+    if fitting.is_empty() {
+        "empty".to_owned()
+    } else {
+        fitting
     }
 }
 
@@ -207,11 +253,27 @@ fn phase(phase: Phase, format: Format) -> Result<Import> {
 /// The original bytes, in pieces that end with lines where they can.
 struct Pieces {
     files: Vec<PathBuf>,
-    current: Option<(std::io::Take<std::fs::File>, PathBuf, Vec<u8>)>,
+    current: Option<(Box<dyn Read>, PathBuf, Vec<u8>)>,
     place: usize,
 }
 
 impl Pieces {
+    fn of(source: &Source, path: &Path) -> Self {
+        let mut pieces = Self {
+            files: Vec::new(),
+            current: None,
+            place: 0,
+        };
+        match source {
+            Source::Files(files) => pieces.files.clone_from(files),
+            Source::Git(history) => {
+                let listing = Box::new(Cursor::new(history.listing.clone()));
+                pieces.current = Some((listing, path.to_owned(), Vec::new()));
+            }
+        }
+        pieces
+    }
+
     /// Takes the next pieces, as many as one record carries.
     fn take(&mut self) -> Result<Vec<Attachment>> {
         let mut taken = Vec::new();
@@ -222,7 +284,7 @@ impl Pieces {
                 };
                 self.place += 1;
                 let (file, length) = lines::open(&path)?;
-                self.current = Some((file.take(length), path, Vec::new()));
+                self.current = Some((Box::new(file.take(length)), path, Vec::new()));
                 continue;
             };
             let mut bytes = std::mem::take(rest);

@@ -281,6 +281,8 @@ impl KeyRing {
         if let Some(next) = &self.next {
             return Ok(next.verifying_key());
         }
+        // What a full disk let us write of an earlier try was named by nothing.
+        destroy(&self.path(NEXT))?;
         let key = generate()?;
         write(&self.path(NEXT), &key)?;
         let public = key.verifying_key();

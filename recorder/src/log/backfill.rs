@@ -52,7 +52,11 @@ impl Backfill {
             return Ok(());
         }
         if self.done.swap(false, Ordering::Acquire) {
-            return store.move_the_rest();
+            return match store.move_the_rest() {
+                // The database has no room to grow: the WAL does in its place, as long as there is some.
+                Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+                other => other,
+            };
         }
         if let Some(ask) = &self.ask {
             // A full channel: it is at work already.

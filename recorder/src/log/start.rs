@@ -4,6 +4,7 @@
 //! `boot` record. After an unclean stop the epoch is sealed at once. What it cannot explain it refuses, with the next step.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -26,11 +27,16 @@ use super::writer::{Request, Writer, recorder};
 use super::{Beginning, Opening, Options};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
-use crate::draft::{Draft, Way};
+use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Quoted, Result};
+use crate::files::{self, Privacy};
 use crate::keys::KeyRing;
+use crate::redact::Redactor;
 use crate::store::{Store, TileId};
 use crate::wal::{self, Wal};
+
+/// The longest settings.
+const MAX_SETTINGS: u64 = 1 << 20;
 
 /// A writer that is ready to serve.
 pub(super) struct Started {
@@ -40,6 +46,7 @@ pub(super) struct Started {
     pub(super) log_id: LogId,
     pub(super) identity: PublicKey,
     pub(super) opening: Opening,
+    pub(super) redactor: Arc<Redactor>,
 }
 
 /// Makes a new log.
@@ -262,7 +269,14 @@ fn find(path: &Path, options: &Options) -> Result<Found> {
     if let (Some(what), false) = (&lost, options.accept_loss) {
         return Err(loss(what));
     }
-    let store = Store::open_writer(&dir, &lock)?;
+    let store = match Store::open_writer(&dir, &lock) {
+        // What the WAL holds finds no room in the database: the reserve is for days like this.
+        Err(error) if error.kind() == ErrorKind::Full => {
+            dir.release_reserve()?;
+            Store::open_writer(&dir, &lock)?
+        }
+        other => other?,
+    };
     let state = State::read(&store.snapshot()?)?;
     if looked == Wal::Empty && !state.clean && state.size() > 1 {
         let what = "the log was not stopped cleanly, but its WAL is gone and what was in it";
@@ -307,6 +321,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         state,
         options,
     } = parts;
+    let redactor = redactor(&dir)?;
     if let Err(error) = dir.restore_reserve() {
         opening.no_reserve = Some(error.to_string());
     }
@@ -356,6 +371,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         checkpointed: started,
         checkpointed_size: 0,
         poisoned: false,
+        reserve_spent: false,
         _lock: lock,
     };
     writer.commit(requests)?;
@@ -381,6 +397,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         log_id: writer.state.log_id,
         identity: writer.state.identity,
         opening,
+        redactor,
         writer,
     })
 }
@@ -394,6 +411,20 @@ fn is_unused(snapshot: &crate::store::Snapshot<'_>, state: &State) -> Result<boo
         }
     }
     Ok(true)
+}
+
+/// What is to be taken out of this log's records: what we know, and what its settings add.
+fn redactor(dir: &LogDir) -> Result<Arc<Redactor>> {
+    let path = dir.settings();
+    let file = match files::open_private(&path, Privacy::Shown) {
+        Err(error) if error.kind() == ErrorKind::Missing => return Redactor::builtin(),
+        file => file?,
+    };
+    let mut settings = Vec::new();
+    files::read_capped(&file, &path, MAX_SETTINGS, &mut settings)?;
+    let wrong = |why: &str| Error::new(ErrorKind::Usage, format!("in {}: {why}", Quoted(&path)));
+    let settings = String::from_utf8(settings).map_err(|_| wrong("it is not UTF-8"))?;
+    Redactor::with_extra(&settings).map_err(|e| wrong(&e.to_string()))
 }
 
 /// How many records lie behind the last durable signature; refuses a signature that does not fit.
@@ -465,7 +496,7 @@ fn signed(
     key: &SigningKey,
     options: &Options,
 ) -> Result<Vec<u8>> {
-    let draft = Draft::new(Event::new(recorder()?, body), Way::recorder())?;
+    let draft = Draft::own(Event::new(recorder()?, body))?;
     let time = Time(options.clock.wall_ns());
     let mut record = draft.place(seq, prev, time, options.clock.boottime_ns());
     record

@@ -47,6 +47,11 @@ impl State {
         let size = snapshot
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
+        if size == 0 {
+            return Err(Error::new(ErrorKind::Corrupt, "the log has no records").with_hint(
+                "if the making of it was interrupted, remove the directory and make it anew; if not, run `tacho verify`",
+            ));
+        }
         let first = record(snapshot, 0)?;
         let Body::Genesis(genesis) = &first.1.body else {
             return Err(corrupt("the first record is no genesis".to_owned()));

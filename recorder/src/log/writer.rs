@@ -38,7 +38,7 @@ use super::state::{self, State};
 use super::{Acknowledged, Message, Options, SignedCommit, Step, backfill::Backfill};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
-use crate::draft::{Draft, Way};
+use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keys::KeyRing;
 use crate::pack::Unpacker;
@@ -65,7 +65,7 @@ impl Request {
     /// A record of the recorder itself, for which nobody waits.
     pub(super) fn own(event: Event) -> Result<Self> {
         Ok(Self {
-            draft: Draft::new(event, Way::recorder())?,
+            draft: Draft::own(event)?,
             answer: None,
         })
     }
@@ -104,6 +104,8 @@ pub(super) struct Writer {
     pub(super) checkpointed_size: u64,
     /// Something failed at or after a commit.
     pub(super) poisoned: bool,
+    /// The reserve was given up.
+    pub(super) reserve_spent: bool,
     /// Declared last, so that it is let go last.
     pub(super) _lock: Lock,
 }
@@ -299,7 +301,8 @@ impl Writer {
 
     /// Writes the requests, and behind them a record that is signed in its place, in one transaction; commits and signs.
     ///
-    /// If the disk is full and only records wait that stop or close things, the reserve is given up for them.
+    /// If the disk is full and only records wait that stop or close things, the reserve is given up for them; others are refused
+    /// from then on until there is room for a reserve again, lest they take what it freed.
     fn write(
         &mut self,
         requests: &mut [Request],
@@ -308,11 +311,20 @@ impl Writer {
         if requests.is_empty() && last.is_none() {
             return Ok((Vec::new(), Batch::new(self.state.tree.clone())));
         }
-        let must_fit = last.is_some() || requests.iter().all(|r| must_fit(r.draft.kind()));
+        let must_fit = match &last {
+            Some(Last::Seal(reason)) => *reason != SealReason::Cadence,
+            Some(Last::Key(..)) => false,
+            None => requests.iter().all(|r| must_fit(r.draft.kind())),
+        };
+        if self.reserve_spent && !must_fit {
+            self.dir.restore_reserve()?;
+            self.reserve_spent = false;
+        }
         match self.try_write(requests, last.as_ref()) {
             Err(error)
                 if must_fit && error.kind() == ErrorKind::Full && !self.is_poisoned(&error) =>
             {
+                self.reserve_spent = true;
                 self.dir.release_reserve()?;
                 self.try_write(requests, last.as_ref())
             }
@@ -387,7 +399,7 @@ impl Writer {
                     signature: None,
                 }),
             };
-            let draft = Draft::new(Event::new(recorder()?, body), Way::recorder())?;
+            let draft = Draft::own(Event::new(recorder()?, body))?;
             let mut record = draft.place(open.seq(), open.head, time, mono);
             record
                 .body
@@ -588,8 +600,8 @@ impl Writer {
         self.try_keep_statement()?;
         self.backfill.end();
         match self.store.wal_truncate() {
-            // A reader is at work; what is in the WAL is durable all the same.
-            Err(error) if error.kind() == ErrorKind::Busy => {}
+            // A reader is at work, or the database has no room to grow; what is in the WAL is durable all the same.
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full) => {}
             other => other?,
         }
         step(&mut self.options, Step::Stopped);

@@ -1,8 +1,9 @@
 //! Records of an agent that changes itself.
 
 use crate::body::{Part, Rationale};
+use crate::error::{Error, Result};
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Decimal, Id, List, Seq};
+use crate::scalar::{Decimal, Id, List, Seq, Set};
 
 cbor_enum! {
     /// What happens to the bytes of a part.
@@ -46,8 +47,8 @@ cbor_map! {
     /// A change of a part. Artefacts: `before`, `after`, `diff`; content: `path` and the rationale's words.
     pub struct Mutation {
         /// To which parts.
-        114 "parts" => parts: opt List<Part, 16>,
-        /// Why, as the agent says.
+        114 "parts" => parts: opt Set<Part, 16>,
+        /// Why, as the agent says. It must stand: `absent` says that there is none.
         115 "rationale" => rationale: opt Rationale,
         /// What happens.
         135 "change" => change: req Change,
@@ -58,7 +59,7 @@ cbor_map! {
         /// The action that allowed it.
         138 "action" => action: opt Seq,
         /// The approvals behind it.
-        139 "approvals" => approvals: opt List<Seq, 32>,
+        139 "approvals" => approvals: opt Set<Seq, 32>,
         /// Who brought it about.
         140 "applied_by" => applied_by: opt AppliedBy,
         /// The mutation that this one undoes.
@@ -89,11 +90,11 @@ cbor_map! {
     pub struct Generation {
         /// The first generation of the lineage; absent in the first itself.
         96 "lineage" => lineage: opt Seq,
-        /// The generations it was made from.
+        /// The generations it was made from, none twice; the order is its system's.
         144 "parents" => parents: opt List<Seq, 64>,
         /// Generations that it was inspired by.
-        145 "inspirations" => inspirations: opt List<Seq, 256>,
-        /// The mutations that made it.
+        145 "inspirations" => inspirations: opt Set<Seq, 256>,
+        /// The mutations that made it, in the order of their making, none twice.
         146 "mutations" => mutations: opt List<Seq, 256>,
         /// The number that its system gave it.
         147 "ordinal" => ordinal: opt u64,
@@ -101,6 +102,19 @@ cbor_map! {
         148 "branch" => branch: opt Id,
         /// What became of it.
         149 "fate" => fate: req Fate,
+    }
+}
+
+impl Generation {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.parents.as_ref().is_some_and(List::repeats)
+            || self.mutations.as_ref().is_some_and(List::repeats)
+        {
+            return Err(Error::Meaning(
+                "a parent or a mutation stands twice".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +129,7 @@ cbor_map! {
 }
 
 cbor_map! {
-    /// A measurement of a generation, with what is needed to believe it.
+    /// A measurement of a generation, with what is needed to believe it. At least one of `main`, `metrics`, `passed`.
     pub struct Evaluation {
         /// What it cost.
         110 "cost" => cost: opt Decimal,
@@ -136,6 +150,17 @@ cbor_map! {
         /// Whether it ran to its end.
         159 "passed" => passed: opt bool,
         /// Harness, tests or data that the agent changed since a human last approved.
-        160 "touched" => touched: opt List<Part, 16>,
+        160 "touched" => touched: opt Set<Part, 16>,
+    }
+}
+
+impl Evaluation {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.main.is_none() && self.metrics.is_none() && self.passed.is_none() {
+            return Err(Error::Meaning(
+                "an evaluation has `main`, `metrics` or `passed`".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Records of humans, and of the off switch.
 
 use crate::body::log::Assurance;
-use crate::body::work::Stop;
+use crate::body::work::{Confinement, Stop};
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Blob, Id, List, Seq, Time};
+use crate::scalar::{Blob, Id, List, Seq, Set, Time};
 use crate::sign::Fingerprint;
 
 cbor_map! {
@@ -35,7 +35,7 @@ cbor_enum! {
 cbor_map! {
     /// A human's signed answer to one hold.
     pub struct Approval {
-        /// The digest that it binds.
+        /// The digest that it binds: for a hold, the hold's own; for a kill, the leaf hash of the kill record.
         122 "request_digest" => request_digest: req Hash,
         /// The hold, or the kill to release.
         163 "target" => target: req Seq,
@@ -124,8 +124,8 @@ cbor_map! {
     /// The off switch is released.
     pub struct Release {
         /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
-        /// How many distinct humans were needed.
+        79 "consumes" => consumes: opt Set<Seq, 32>,
+        /// How many distinct humans were needed, at least 1.
         125 "k" => k: req u64,
         /// The kill.
         173 "kill" => kill: req Seq,
@@ -138,7 +138,7 @@ cbor_map! {
     /// The off switch is tried on a scratch cell.
     pub struct Drill {
         /// What confined the scratch cell, as in a session.
-        98 "confinement" => confinement: opt u64,
+        98 "confinement" => confinement: opt Confinement,
         /// How it went.
         130 "stop" => stop: req Stop,
         /// Whether it went as it should.
@@ -206,9 +206,9 @@ cbor_map! {
         /// The record.
         1 "seq" => seq: req Seq,
         /// The fields, by number.
-        178 "fields" => fields: opt List<u64, 64>,
+        178 "fields" => fields: opt Set<u64, 64>,
         /// The artefacts, by their place in the record.
-        179 "places" => places: opt List<u64, 256>,
+        179 "places" => places: opt Set<u64, 256>,
     }
 }
 
@@ -217,7 +217,7 @@ cbor_map! {
     pub struct Erasure {
         /// The signature: without a valid one the holes are violations.
         166 "act" => act: req Act,
-        /// What.
+        /// What, ascending by record, none twice.
         180 "erased" => erased: req List<Erased, 256>,
         /// Why.
         181 "basis" => basis: req Basis,
@@ -231,6 +231,11 @@ impl Erasure {
             .any(|e| e.fields.is_none() && e.places.is_none())
         {
             return Err(Error::Meaning("an erasure of nothing".to_owned()));
+        }
+        if !self.erased.as_slice().is_sorted_by(|a, b| a.seq < b.seq) {
+            return Err(Error::Meaning(
+                "what is erased must ascend by record, with none twice".to_owned(),
+            ));
         }
         Ok(())
     }

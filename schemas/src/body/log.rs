@@ -3,14 +3,14 @@
 use crate::error::{Error, Result};
 use crate::hash::{Hash, Origin};
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Blob, Fixed, Id, List, Seq, Time};
+use crate::scalar::{Blob, Fixed, Id, List, Seq, Set, Time};
 use crate::sign::PublicKey;
 
 /// The only suite: BLAKE3, SHA-256, HMAC-SHA256, Ed25519.
 pub const SUITE: u64 = 1;
 
 cbor_map! {
-    /// The first record. SHA-256 of its bytes is the log id.
+    /// The first record. SHA-256 of its bytes is the log id. Its three keys differ.
     pub struct Genesis {
         /// The algorithms.
         50 "suite" => suite: req u64,
@@ -24,14 +24,36 @@ cbor_map! {
         54 "epoch_key" => epoch_key: req PublicKey,
         /// The policy in force from the start.
         55 "policy_digest" => policy_digest: opt Hash,
-        /// Whether epochs are sealed. A verifier holds the log to it.
+        /// That epochs are sealed, which a verifier holds the log to: version 1 always seals.
         56 "sealing" => sealing: req bool,
-        /// How many witnesses a checkpoint needs.
+        /// How many witnesses a checkpoint needs. This version checks none, so that a log which needs some is not good.
         57 "witness_quorum" => witness_quorum: req u64,
         /// The log that this one continues.
         58 "predecessor" => predecessor: opt Predecessor,
         /// By the identity key, over the record without this field.
         59 "signature" => signature: opt Fixed<64>,
+    }
+}
+
+impl Genesis {
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |why: &str| Err(Error::Meaning(why.to_owned()));
+        if self.suite != SUITE {
+            return refuse("the suite is not known");
+        }
+        if self.signature.is_none() {
+            return refuse("a genesis needs a signature");
+        }
+        if !self.sealing {
+            return refuse("a log of version 1 is sealed");
+        }
+        if self.identity_key == self.log_key
+            || self.identity_key == self.epoch_key
+            || self.log_key == self.epoch_key
+        {
+            return refuse("identity, log and epoch key must differ");
+        }
+        Ok(())
     }
 }
 
@@ -176,11 +198,11 @@ cbor_map! {
         /// Whose key it is (role human, witness, watchdog).
         76 "holder" => holder: opt Id,
         /// The groups the holder counts in (role human).
-        77 "groups" => groups: opt List<Id, 32>,
+        77 "groups" => groups: opt Set<Id, 32>,
         /// What stands behind a signature by it (role human).
         78 "assurance" => assurance: opt Assurance,
         /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
+        79 "consumes" => consumes: opt Set<Seq, 32>,
     }
 }
 
@@ -200,6 +222,12 @@ impl Key {
         if (self.role == KeyRole::Epoch) != self.epoch.is_some() {
             return refuse("`epoch` stands if and only if the role is epoch");
         }
+        if ours == self.holder.is_some() {
+            return refuse("`holder` stands if and only if the role is human, witness or watchdog");
+        }
+        if self.role != KeyRole::Human && (self.groups.is_some() || self.assurance.is_some()) {
+            return refuse("`groups` and `assurance` stand only if the role is human");
+        }
         Ok(())
     }
 }
@@ -210,7 +238,7 @@ cbor_map! {
         /// The digest that verdicts name.
         55 "policy_digest" => policy_digest: req Hash,
         /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
+        79 "consumes" => consumes: opt Set<Seq, 32>,
         /// The policy record that this one replaces.
         80 "supersedes" => supersedes: opt Seq,
         /// The preset it was made from.
@@ -299,6 +327,17 @@ cbor_map! {
         90 "format_version" => format_version: opt Id,
         /// What was not understood (closing).
         91 "losses" => losses: opt List<Loss, 256>,
+    }
+}
+
+impl Import {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.phase != Phase::Close && (self.count.is_some() || self.losses.is_some()) {
+            return Err(Error::Meaning(
+                "`count` and `losses` stand only when the import closes".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::body::{Part, Rationale};
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::map::{cbor_enum, cbor_map};
-use crate::scalar::{Decimal, Id, List, Seq, Time};
+use crate::scalar::{Decimal, Id, List, Seq, Set, Time};
 
 cbor_map! {
     /// A session opens or closes. Later records name the opening one.
@@ -22,14 +22,50 @@ cbor_map! {
         96 "lineage" => lineage: opt Seq,
         /// The session that started this one.
         97 "parent" => parent: opt Seq,
-        /// What confines it: 0 hook only, 1 process group, 2 Landlock, 3 cell, 4 other user and cell.
-        98 "confinement" => confinement: opt u64,
-        /// What is enforced for which parts.
+        /// What confines it.
+        98 "confinement" => confinement: opt Confinement,
+        /// What is enforced for which parts, ascending by part, none twice.
         99 "guards" => guards: opt List<Guard, 32>,
         /// The exit code (closing).
         100 "exit" => exit: opt i64,
         /// The signal that ended it (closing).
         101 "signal" => signal: opt u64,
+    }
+}
+
+impl Session {
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |why: &str| Err(Error::Meaning(why.to_owned()));
+        if self.phase == Phase::Part {
+            return refuse("a session has no phase `part`");
+        }
+        if self.phase != Phase::Close && (self.exit.is_some() || self.signal.is_some()) {
+            return refuse("`exit` and `signal` stand only when the session closes");
+        }
+        let guards = self.guards.as_ref().map(List::as_slice);
+        if !guards
+            .unwrap_or_default()
+            .is_sorted_by(|a, b| a.part < b.part)
+        {
+            return refuse("guards must ascend by part, with none twice");
+        }
+        Ok(())
+    }
+}
+
+cbor_enum! {
+    /// What confines an agent. Each one holds more than the one before.
+    pub enum Confinement {
+        /// Nothing but the hooks of its harness.
+        0 "hook_only" => HookOnly,
+        /// A process group of its own.
+        1 "process_group" => ProcessGroup,
+        /// Landlock rules.
+        2 "landlock" => Landlock,
+        /// A cell.
+        3 "cell" => Cell,
+        /// A cell under another user.
+        4 "other_uid_and_cell" => OtherUidAndCell,
     }
 }
 
@@ -137,8 +173,8 @@ cbor_map! {
         /// How well its effects are known.
         113 "effects" => effects: opt Effects,
         /// The parts it touches.
-        114 "parts" => parts: opt List<Part, 16>,
-        /// Why, as the agent says.
+        114 "parts" => parts: opt Set<Part, 16>,
+        /// Why, as the agent says. It must stand: `absent` says that there is none.
         115 "rationale" => rationale: opt Rationale,
         /// What was decided. A claim unless the record came via gate.
         116 "verdict" => verdict: opt Verdict,
@@ -182,36 +218,60 @@ cbor_map! {
     pub struct Verdict {
         /// The policy in force, by digest.
         55 "policy_digest" => policy_digest: opt Hash,
-        /// The approvals this rests on, each used once.
-        79 "consumes" => consumes: opt List<Seq, 32>,
+        /// The approvals this rests on, each used once (allow only).
+        79 "consumes" => consumes: opt Set<Seq, 32>,
         /// The answer.
         117 "decision" => decision: req Decision,
         /// Why not (deny only).
         118 "deny_kind" => deny_kind: opt DenyKind,
         /// The rules that decided.
-        119 "rules" => rules: opt List<Id, 64>,
+        119 "rules" => rules: opt Set<Id, 64>,
         /// The policy in force, by record.
         120 "policy" => policy: opt Seq,
-        /// What a hold waits for.
+        /// What a hold waits for, none twice (hold only).
         121 "obligations" => obligations: opt List<Obligation, 32>,
-        /// HMAC-SHA256 of the canonical request under the hold's salt: what approvals bind.
+        /// HMAC-SHA256 of the canonical request under the hold's salt: what approvals bind. A hold that the recorder made has
+        /// digest, obligations and deadline.
         122 "request_digest" => request_digest: opt Hash,
-        /// When a hold ends by itself.
+        /// When a hold ends by itself (hold only).
         123 "deadline" => deadline: opt Time,
     }
 }
 
 impl Verdict {
     pub(crate) fn check(&self) -> Result<()> {
-        if (self.decision == Decision::Deny) == self.deny_kind.is_some() {
-            Ok(())
-        } else {
-            Err(Error::Meaning(
-                "`deny_kind` stands if and only if the decision is deny".to_owned(),
-            ))
+        let refuse = |why: &str| Err(Error::Meaning(why.to_owned()));
+        if (self.decision == Decision::Deny) != self.deny_kind.is_some() {
+            return refuse("`deny_kind` stands if and only if the decision is deny");
         }
+        if self.decision != Decision::Hold
+            && (self.obligations.is_some() || self.deadline.is_some())
+        {
+            return refuse("`obligations` and `deadline` stand only in a hold");
+        }
+        if self.decision != Decision::Allow && self.consumes.is_some() {
+            return refuse("`consumes` stands only if the decision is allow");
+        }
+        if self.obligations.iter().flatten().any(|o| o.k == 0) {
+            return refuse(NOBODY);
+        }
+        if self.obligations.as_ref().is_some_and(List::repeats) {
+            return refuse("an obligation stands twice");
+        }
+        Ok(())
+    }
+
+    /// Says whether a hold lacks what approvals need.
+    pub(crate) fn is_open_hold(&self) -> bool {
+        self.decision == Decision::Hold
+            && (self.request_digest.is_none()
+                || self.obligations.is_none()
+                || self.deadline.is_none())
     }
 }
+
+/// What is said of a `k` of 0.
+pub(crate) const NOBODY: &str = "`k` must be at least 1";
 
 cbor_map! {
     /// Approvals that a hold waits for.
@@ -220,7 +280,7 @@ cbor_map! {
         86 "rule" => rule: opt Id,
         /// From which group.
         124 "group" => group: req Id,
-        /// From how many distinct humans.
+        /// From how many distinct humans, at least 1.
         125 "k" => k: req u64,
         /// How long an approval lasts, in seconds.
         126 "ttl" => ttl: opt u64,

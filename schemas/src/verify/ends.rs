@@ -50,6 +50,40 @@ impl Evidence {
     }
 }
 
+/// What is wrong with something that was signed about the log.
+struct Fault {
+    breach: Breach,
+    place: Place,
+    what: String,
+}
+
+/// What a fault says of where the log is bad.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Nothing: it may be the statement that is bad.
+    Nowhere,
+    /// Somewhere before this size.
+    Before(u64),
+}
+
+impl Fault {
+    fn nowhere(breach: Breach, what: impl Into<String>) -> Self {
+        Self {
+            breach,
+            place: Place::Nowhere,
+            what: what.into(),
+        }
+    }
+
+    fn before(breach: Breach, size: u64, what: String) -> Self {
+        Self {
+            breach,
+            place: Place::Before(size),
+            what,
+        }
+    }
+}
+
 impl Fold {
     /// Holds the evidence against the records, and reports.
     pub fn finish(mut self, evidence: &Evidence) -> Report {
@@ -57,12 +91,16 @@ impl Fold {
         if size == 0 {
             self.breach(Breach::Empty, None, "the log has no records");
         }
-        let mut signed = self.integrity.proven;
-        signed = signed.max(self.check_checkpoints(&evidence.checkpoints));
-        signed = signed.max(self.check_commit(evidence.commit.as_ref()));
+        self.check_checkpoints(&evidence.checkpoints);
+        self.check_commit(evidence.commit.as_ref());
+        let signed = self.vouched.iter().copied().max().unwrap_or(0);
         self.judge_holes();
         let authenticity = self.judge_identity(evidence.trust);
-        let completeness = self.check_marks(&evidence.marks);
+        let proven = self.blame();
+        let (completeness, proven) = self.check_marks(&evidence.marks, proven);
+        // What a hole or a mark takes away is no longer proven either.
+        let first_bad = self.integrity.first_bad.map_or(proven, |seq| seq.0);
+        self.integrity.proven = proven.min(first_bad);
         Report {
             origin: self.genesis.as_ref().map(|g| g.origin.clone()),
             log_id: self.log_id,
@@ -72,6 +110,7 @@ impl Fold {
             unsigned: size.saturating_sub(signed),
             sealed: self.sealed,
             broken_epochs: self.broken_epochs,
+            witnesses_needed: self.genesis.as_ref().map_or(0, |g| g.witness_quorum),
             integrity: self.integrity,
             authenticity,
             completeness,
@@ -81,8 +120,37 @@ impl Fold {
         }
     }
 
-    /// Checks the log's own checkpoints, and returns the largest size that one vouches for.
-    fn check_checkpoints(&mut self, checkpoints: &[Note]) -> u64 {
+    /// Settles which records a misfit between records and signatures puts in doubt, and returns how many the signatures prove.
+    ///
+    /// A record that shows by itself explains a misfit after it. Else whatever lies behind the last signature that holds may be bad.
+    /// Signatures that lie beyond a misfit prove nothing: whoever wrote one of the two may have written them.
+    fn blame(&mut self) -> u64 {
+        let beyond = self.doubted.unwrap_or(u64::MAX);
+        let before = self.vouched.iter().filter(|size| **size < beyond);
+        let proven = before.copied().max().unwrap_or(0);
+        if self.doubted.is_some() {
+            self.blame_from(proven, beyond);
+        }
+        proven
+    }
+
+    /// Puts the records from `first` on in doubt, unless one before `size` already shows as bad.
+    fn blame_from(&mut self, first: u64, size: u64) {
+        if self.integrity.first_bad.is_none_or(|bad| bad.0 >= size) {
+            self.integrity.first_bad = Some(Seq(first));
+        }
+    }
+
+    fn note(&mut self, fault: Fault, prefix: &str) {
+        let what = format!("{prefix}: {}", fault.what);
+        match fault.place {
+            Place::Nowhere => self.breach(fault.breach, None, what),
+            Place::Before(size) => self.doubt(fault.breach, size, what),
+        }
+    }
+
+    /// Checks the log's own checkpoints.
+    fn check_checkpoints(&mut self, checkpoints: &[Note]) {
         if checkpoints.is_empty() && self.tree.size() > 0 {
             self.breach(
                 Breach::Checkpoint,
@@ -93,29 +161,25 @@ impl Fold {
         let mut largest = 0;
         for (line, note) in (1..).zip(checkpoints) {
             match self.check_checkpoint(note) {
+                // The file is out of order, not the records.
                 Ok(size) if size < largest => {
                     let what =
                         format!("checkpoint {line} is of an earlier size than the one before it");
-                    self.breach(Breach::Checkpoint, Some(Seq(size)), what);
+                    self.breach(Breach::Checkpoint, None, what);
                 }
                 Ok(size) => {
                     largest = size;
                     self.integrity.checkpoints += 1;
-                    if self.integrity.first_bad.is_none_or(|bad| bad.0 >= size) {
-                        self.integrity.proven = self.integrity.proven.max(size);
-                    }
+                    self.vouched.push(size);
                 }
-                Err((breach, seq, what)) => {
-                    self.breach(breach, seq, format!("checkpoint {line}: {what}"))
-                }
+                Err(fault) => self.note(fault, &format!("checkpoint {line}")),
             }
         }
-        largest
     }
 
     /// Checks one checkpoint: both signatures by the keys of its size, and the root.
-    fn check_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
-        let bad = |what: String| (Breach::Checkpoint, None, what);
+    fn check_checkpoint(&self, note: &Note) -> Result<u64, Fault> {
+        let bad = |what: String| Fault::nowhere(Breach::Checkpoint, what);
         let body = checkpoint::Checkpoint::parse(note.text()).map_err(|e| bad(e.to_string()))?;
         let size = body.size();
         let Some(Genesis { origin, .. }) = &self.genesis else {
@@ -128,7 +192,6 @@ impl Fold {
             )));
         }
         if size > self.tree.size() {
-            let at_end = Some(Seq(self.tree.size()));
             if Signed::open(note, &self.log_vkeys()).is_err() {
                 return Err(bad("lacks a good signature of the log key".into()));
             }
@@ -136,7 +199,11 @@ impl Fold {
                 "{size} records were signed, but the log ends after {}",
                 self.tree.size()
             );
-            return Err((Breach::Truncated, at_end, what));
+            return Err(Fault::before(
+                Breach::Truncated,
+                self.size().saturating_add(1),
+                what,
+            ));
         }
         let known = self
             .vkeys_at(size)
@@ -150,9 +217,9 @@ impl Fold {
         }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
-            _ => Err((
+            _ => Err(Fault::before(
                 Breach::Checkpoint,
-                Some(Seq(size.saturating_sub(1))),
+                size,
                 format!("has another root at size {size}"),
             )),
         }
@@ -172,8 +239,8 @@ impl Fold {
         ])
     }
 
-    /// Checks the newest commit's statement, and returns the size that it vouches for.
-    fn check_commit(&mut self, commit: Option<&(Commit, Fixed<64>)>) -> u64 {
+    /// Checks the newest commit's statement.
+    fn check_commit(&mut self, commit: Option<&(Commit, Fixed<64>)>) {
         let Some((commit, signature)) = commit else {
             if self.tree.size() > 0 {
                 self.breach(
@@ -182,30 +249,23 @@ impl Fold {
                     "the signature over the last commit is missing",
                 );
             }
-            return 0;
+            return;
         };
         match self.check_statement(commit, signature) {
-            Ok(()) => commit.size,
-            Err((breach, seq, what)) => {
-                self.breach(breach, seq, format!("the last commit's statement: {what}"));
-                0
-            }
+            Ok(()) => self.vouched.push(commit.size),
+            Err(fault) => self.note(fault, "the last commit's statement"),
         }
     }
 
-    fn check_statement(
-        &self,
-        commit: &Commit,
-        signature: &Fixed<64>,
-    ) -> Result<(), (Breach, Option<Seq>, String)> {
-        let bad = |what: String| (Breach::Commit, None, what);
+    fn check_statement(&self, commit: &Commit, signature: &Fixed<64>) -> Result<(), Fault> {
+        let bad = |what: String| Fault::nowhere(Breach::Commit, what);
         let ours = self
             .genesis
             .as_ref()
             .is_some_and(|g| g.origin == commit.origin)
             && self.log_id == Some(commit.log_id);
         if !ours {
-            return Err((Breach::Forked, None, "is of another log".to_owned()));
+            return Err(Fault::nowhere(Breach::Forked, "is of another log"));
         }
         let beyond = commit.size > self.tree.size();
         match self.epoch_signing(commit) {
@@ -226,13 +286,17 @@ impl Fold {
                 commit.size,
                 self.tree.size()
             );
-            return Err((Breach::Truncated, Some(Seq(self.tree.size())), what));
+            return Err(Fault::before(
+                Breach::Truncated,
+                self.size().saturating_add(1),
+                what,
+            ));
         }
         match self.seen.get(&commit.size) {
             Some((root, head)) if (root, head) == (&commit.root, &commit.head) => Ok(()),
-            _ => Err((
+            _ => Err(Fault::before(
                 Breach::Forked,
-                Some(Seq(commit.size.saturating_sub(1))),
+                commit.size,
                 format!("another history was signed at size {}", commit.size),
             )),
         }
@@ -288,34 +352,56 @@ impl Fold {
         }
     }
 
-    fn check_marks(&mut self, marks: &[Mark]) -> Completeness {
-        let mut complete = None;
+    /// Checks the marks from outside, and takes back what they show not to be proven.
+    fn check_marks(&mut self, marks: &[Mark], proven: u64) -> (Completeness, u64) {
+        let mut complete = Vec::new();
+        let mut forked = None;
         for mark in marks {
             let outcome = match mark {
                 Mark::Checkpoint(note) => self.check_outside_checkpoint(note),
                 Mark::Receipt(receipt) => self.check_outside_receipt(receipt),
             };
             match outcome {
-                Ok(size) => complete = complete.max(Some(size)),
-                Err((breach, seq, what)) => {
-                    self.breach(breach, seq, format!("a mark from outside: {what}"))
+                Ok(size) => complete.push(size),
+                Err(fault) => {
+                    match (fault.breach, fault.place) {
+                        (_, Place::Nowhere) => {}
+                        // The log's own signatures hold for what is left of it.
+                        (Breach::Truncated, Place::Before(size)) => self.blame_from(proven, size),
+                        (_, Place::Before(size)) => {
+                            forked = Some(forked.map_or(size, |least: u64| least.min(size)));
+                        }
+                    }
+                    self.note(fault, "a mark from outside");
                 }
             }
         }
-        complete.map_or(Completeness::OpenTail, |size| Completeness::CompleteUpTo {
-            size,
-        })
+        // Whoever signed two histories could sign anything: only other marks from outside still prove something.
+        let proven = match forked {
+            None => proven,
+            Some(size) => {
+                let outside = complete.iter().copied().filter(|mark| *mark < size);
+                let outside = outside.max().unwrap_or(0);
+                self.blame_from(outside, size);
+                proven.min(outside)
+            }
+        };
+        let completeness = match complete.into_iter().max() {
+            Some(size) => Completeness::CompleteUpTo { size },
+            None => Completeness::OpenTail,
+        };
+        (completeness, proven)
     }
 
     /// A checkpoint from outside counts if the log key signed it; the line of the epoch's key need not have been kept with it, and
     /// in a log that was restored and went on, that epoch has another key.
-    fn check_outside_checkpoint(&self, note: &Note) -> Result<u64, (Breach, Option<Seq>, String)> {
-        let bad = |what: String| (Breach::Checkpoint, None, what);
+    fn check_outside_checkpoint(&self, note: &Note) -> Result<u64, Fault> {
+        let bad = |what: String| Fault::nowhere(Breach::Checkpoint, what);
         let body = checkpoint::Checkpoint::parse(note.text()).map_err(|e| bad(e.to_string()))?;
         let size = body.size();
         let origin = self.genesis.as_ref().map(|g| &g.origin);
         if !origin.is_some_and(|origin| body.is_of(origin)) {
-            return Err((Breach::Forked, None, "is of another log".to_owned()));
+            return Err(Fault::nowhere(Breach::Forked, "is of another log"));
         }
         if Signed::open(note, &self.log_vkeys()).is_err() {
             return Err(bad("lacks a good signature of the log key".into()));
@@ -325,13 +411,17 @@ impl Fold {
                 "{size} records were signed, but the log ends after {}",
                 self.tree.size()
             );
-            return Err((Breach::Truncated, Some(Seq(self.tree.size())), what));
+            return Err(Fault::before(
+                Breach::Truncated,
+                self.tree.size().saturating_add(1),
+                what,
+            ));
         }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
-            _ => Err((
+            _ => Err(Fault::before(
                 Breach::Forked,
-                Some(Seq(size.saturating_sub(1))),
+                size,
                 format!("another history was signed at size {size}"),
             )),
         }
@@ -348,22 +438,17 @@ impl Fold {
         keys.collect()
     }
 
-    fn check_outside_receipt(
-        &self,
-        receipt: &Receipt,
-    ) -> Result<u64, (Breach, Option<Seq>, String)> {
+    fn check_outside_receipt(&self, receipt: &Receipt) -> Result<u64, Fault> {
         let commit = &receipt.commit;
         self.check_statement(commit, &receipt.signature)?;
+        let bad = |what: String| Fault::nowhere(Breach::Commit, what);
         let Some(key) = self.epoch_signing(commit) else {
-            return Err((Breach::Commit, None, "names no epoch".into()));
+            return Err(bad("names no epoch".into()));
         };
-        receipt.verify(&key).map_err(|e| {
-            (
-                Breach::Commit,
-                Some(receipt.seq),
-                format!("the receipt itself is bad: {e}"),
-            )
-        })?;
+        // The statement holds, so it is the rest of the receipt that is bad, and no record.
+        receipt
+            .verify(&key)
+            .map_err(|e| bad(format!("the receipt itself is bad: {e}")))?;
         Ok(commit.size)
     }
 

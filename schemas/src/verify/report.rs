@@ -72,9 +72,11 @@ pub struct Integrity {
     pub violations: Vec<Violation>,
     /// How many there are in all.
     pub count: u64,
-    /// The first bad record.
+    /// The first record that may be bad: the one that shows, or, where only a signature does not fit, the first that no earlier
+    /// signature vouches for.
     pub first_bad: Option<Seq>,
-    /// The records before this number are proven by a seal or checkpoint in spite of the violations.
+    /// The records before this number are proven by a seal, checkpoint or commit in spite of the violations; none after the
+    /// first bad one.
     pub proven: u64,
     /// Seals checked.
     pub seals: u64,
@@ -191,6 +193,8 @@ pub struct Report {
     pub sealed: bool,
     /// How many epochs were ended by a break instead of a seal.
     pub broken_epochs: u64,
+    /// How many witnesses the genesis asks for. This version cannot check any.
+    pub witnesses_needed: u64,
     /// Is each record as it was written?
     pub integrity: Integrity,
     /// Whose log is it?
@@ -211,6 +215,7 @@ impl Report {
         self.size > 0
             && self.integrity.count == 0
             && self.meaning.not_checked == 0
+            && self.witnesses_needed == 0
             && matches!(self.authenticity, Authenticity::Anchored { .. })
     }
 

@@ -155,6 +155,7 @@ impl Log {
             body,
             content: None,
             artefacts: None,
+            redacted: None,
         }
     }
 

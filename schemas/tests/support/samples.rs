@@ -14,12 +14,14 @@ use tacho_schemas::body::log::{
     Policy, Predecessor, Seal, SealReason, Severity, Succession,
 };
 use tacho_schemas::body::work::{
-    Action, Class, Decision, DenyKind, Effects, Guard, GuardLevel, Match, Message, Obligation,
-    Outcome, Session, Speaker, Status, Stop, Usage, Verdict,
+    Action, Class, Confinement, Decision, DenyKind, Effects, Guard, GuardLevel, Match, Message,
+    Obligation, Outcome, Session, Speaker, Status, Stop, Usage, Verdict,
 };
 use tacho_schemas::body::{Body, Part, PerMille, Rationale, RationaleSource};
-use tacho_schemas::record::{Actor, ActorType, Artefact, Auth, Claimed, Role, VERSION, Via};
-use tacho_schemas::scalar::{Blob, Decimal, Fixed, Id, List, Seq, Time};
+use tacho_schemas::record::{
+    Actor, ActorType, Artefact, Auth, Claimed, Redaction, Role, VERSION, Via,
+};
+use tacho_schemas::scalar::{Blob, Decimal, Fixed, Id, List, Seq, Set, Time};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::{Hash, Kind, Origin, Record};
 
@@ -45,8 +47,12 @@ fn list<T, const MAX: usize>(values: impl IntoIterator<Item = T>) -> Option<List
     Some(List::new(values.into_iter().collect()).unwrap())
 }
 
-fn seqs<const MAX: usize>(values: impl IntoIterator<Item = u64>) -> Option<List<Seq, MAX>> {
-    list(values.into_iter().map(Seq))
+fn set<T: Ord, const MAX: usize>(values: impl IntoIterator<Item = T>) -> Option<Set<T, MAX>> {
+    Some(Set::new(values.into_iter().collect()).unwrap())
+}
+
+fn seqs<const MAX: usize>(values: impl IntoIterator<Item = u64>) -> Option<Set<Seq, MAX>> {
+    set(values.into_iter().map(Seq))
 }
 
 fn hash(byte: u8) -> Hash {
@@ -125,17 +131,21 @@ fn obligation() -> Obligation {
     }
 }
 
-fn verdict(decision: Decision, deny_kind: Option<DenyKind>) -> Verdict {
+/// A verdict with all that can stand in it.
+pub(crate) fn verdict(decision: Decision) -> Verdict {
+    let hold = decision == Decision::Hold;
     Verdict {
         policy_digest: Some(hash(0x55)),
-        consumes: seqs([41, 42]),
+        consumes: (decision == Decision::Allow)
+            .then(|| seqs([41, 42]))
+            .flatten(),
         decision,
-        deny_kind,
-        rules: list([id("deploy-needs-two")]),
+        deny_kind: (decision == Decision::Deny).then_some(DenyKind::NotPermitted),
+        rules: set([id("deploy-needs-two")]),
         policy: Some(Seq(4)),
-        obligations: list([obligation()]),
+        obligations: hold.then(|| list([obligation()])).flatten(),
         request_digest: Some(hash(0x7a)),
-        deadline: Some(time(900_000_000_000)),
+        deadline: hold.then(|| time(900_000_000_000)),
     }
 }
 
@@ -171,7 +181,7 @@ pub(crate) fn key(role: KeyRole, op: KeyOp) -> Key {
         op,
         role,
         public_key: blob(&[0x4b; 32]),
-        holder: None,
+        holder: (!matches!(role, KeyRole::Log | KeyRole::Epoch)).then(|| id("h-7")),
         groups: None,
         assurance: None,
         consumes: None,
@@ -220,8 +230,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
                 public_key: blob(
                     b"\0\0\0\x0bssh-ed25519\0\0\0\x20KKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKK",
                 ),
-                holder: some_id("h-7"),
-                groups: list([id("operators")]),
+                groups: set([id("operators")]),
                 assurance: Some(Assurance::OtherUid),
                 consumes: seqs([41]),
                 ..key(KeyRole::Human, KeyOp::Add)
@@ -253,7 +262,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
                 harness_version: some_id("2.1.197"),
                 lineage: Some(Seq(9)),
                 parent: Some(Seq(5)),
-                confinement: Some(3),
+                confinement: Some(Confinement::Cell),
                 guards: list([Guard {
                     part: Part::Tests,
                     level: GuardLevel::Enforced,
@@ -293,9 +302,9 @@ fn bodies(kind: Kind) -> (Body, Body) {
                 tool: id("Bash"),
                 class: Some(Class::Execute),
                 effects: Some(Effects::Unknown),
-                parts: list([Part::Tests, Part::Deploy]),
+                parts: set([Part::Tests, Part::Deploy]),
                 rationale: Some(rationale()),
-                verdict: Some(verdict(Decision::Deny, Some(DenyKind::NotPermitted))),
+                verdict: Some(verdict(Decision::Hold)),
             }
             .into(),
             Action {
@@ -303,7 +312,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
                 class: None,
                 effects: None,
                 parts: None,
-                rationale: None,
+                rationale: Some(bare_rationale()),
                 verdict: None,
             }
             .into(),
@@ -345,7 +354,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
         ),
         Kind::Mutation => (
             Mutation {
-                parts: list([Part::Prompt]),
+                parts: set([Part::Prompt]),
                 rationale: Some(rationale()),
                 change: Change::Modify,
                 known: Known::Declared,
@@ -376,9 +385,9 @@ fn bodies(kind: Kind) -> (Body, Body) {
         Kind::Generation => (
             Generation {
                 lineage: Some(Seq(9)),
-                parents: seqs([9, 30]),
+                parents: list([Seq(9), Seq(30)]),
                 inspirations: seqs([12]),
-                mutations: seqs([43, 44]),
+                mutations: list([Seq(43), Seq(44)]),
                 ordinal: Some(17),
                 branch: some_id("island-2"),
                 fate: Fate::Alive,
@@ -411,7 +420,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
                     n: Some(500),
                     seeds: list([-1, 42]),
                     passed: Some(true),
-                    touched: list([Part::Tests, Part::Evaluations]),
+                    touched: set([Part::Tests, Part::Evaluations]),
                 }
                 .into(),
                 Evaluation {
@@ -471,7 +480,7 @@ fn bodies(kind: Kind) -> (Body, Body) {
         ),
         Kind::Drill => (
             Drill {
-                confinement: Some(4),
+                confinement: Some(Confinement::OtherUidAndCell),
                 stop: stop(),
                 passed: true,
             }
@@ -534,8 +543,8 @@ fn bodies(kind: Kind) -> (Body, Body) {
                 basis: Basis::Law,
             };
             (
-                erasure(act(), list([200, 211]), list([0])).into(),
-                erasure(bare_act(), None, list([0])).into(),
+                erasure(act(), set([200, 211]), set([0])).into(),
+                erasure(bare_act(), None, set([0])).into(),
             )
         }
         Kind::Gap => (
@@ -617,6 +626,7 @@ pub(crate) fn envelope(body: impl Into<Body>) -> Record {
         body,
         content: None,
         artefacts: None,
+        redacted: None,
     }
 }
 
@@ -668,6 +678,10 @@ fn filled(body: Body) -> Record {
                 commitment: hash(0xa1),
             },
         ]),
+        redacted: list([Redaction {
+            secret: id("aws-access-key"),
+            count: 2,
+        }]),
         ..bare
     }
 }
@@ -682,7 +696,7 @@ pub(crate) fn minimal(kind: Kind) -> Record {
     envelope(bodies(kind).1)
 }
 
-/// All samples: `<kind>` is full, `<kind>-minimal` is not.
+/// All samples: `<kind>` is full, `<kind>-minimal` is not; and of what cannot stand together, the other.
 pub(crate) fn all() -> Vec<Sample> {
     let mut all = Vec::new();
     for (_, name, kind) in Kind::ALL {
@@ -693,6 +707,22 @@ pub(crate) fn all() -> Vec<Sample> {
         all.push(Sample {
             name: format!("{name}-minimal"),
             record: minimal(*kind),
+        });
+    }
+    for (_, name, decision) in Decision::ALL {
+        let mut record = full(Kind::Action);
+        if let Body::Action(action) = &mut record.body {
+            action.verdict = Some(verdict(*decision));
+        }
+        all.push(Sample {
+            name: format!("action-{name}"),
+            record,
+        });
+    }
+    for (_, name, role) in KeyRole::ALL {
+        all.push(Sample {
+            name: format!("key-{name}"),
+            record: envelope(key(*role, KeyOp::Add)),
         });
     }
     all

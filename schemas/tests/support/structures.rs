@@ -3,7 +3,7 @@
 use tacho_schemas::body::{self, Body};
 use tacho_schemas::content::{Alternative, Descriptor, Field, Provenance, Row};
 use tacho_schemas::receipt::{Commit, Receipt};
-use tacho_schemas::record::{self, Actor, Artefact, Auth, Claimed, Record};
+use tacho_schemas::record::{self, Actor, Artefact, Auth, Claimed, Record, Redaction};
 use tacho_schemas::{Keys, Kind};
 
 /// A structure's name and its fields: number and name.
@@ -23,6 +23,7 @@ pub(crate) fn structures() -> Vec<Structure> {
         of::<Auth>(),
         of::<Claimed>(),
         of::<Artefact>(),
+        of::<Redaction>(),
         of::<Alternative>(),
         of::<Provenance>(),
         of::<Descriptor>(),
@@ -81,6 +82,7 @@ enumerations! {
     log::GapKind,
     log::Severity,
     log::Phase,
+    work::Confinement,
     work::GuardLevel,
     work::Speaker,
     work::Class,

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Log, Pending};
 
 use super::corpus::{Corpus, PAYLOAD};
@@ -77,7 +77,7 @@ impl Run<'_> {
     fn submit(&self) -> Result<Pending, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let way = Way::api(nix::unistd::geteuid().as_raw());
-        let draft = Draft::new(self.corpus.event(number), way)?;
+        let draft = self.log.draft(self.corpus.event(number), way)?;
         Ok(self.log.submit(draft)?)
     }
 

@@ -7,7 +7,7 @@ use tacho_schemas::body::{Rationale, RationaleSource};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{Actor, ActorType};
-use tacho_schemas::scalar::List;
+use tacho_schemas::scalar::Set;
 
 use crate::term::Failure;
 
@@ -73,7 +73,7 @@ impl Corpus {
             consumes: None,
             decision: Decision::Allow,
             deny_kind: None,
-            rules: List::some(vec![Id::new("workspace-writes")?])?,
+            rules: Set::some(vec![Id::new("workspace-writes")?])?,
             policy: None,
             obligations: None,
             request_digest: None,

@@ -14,7 +14,7 @@ use tacho_schemas::content::Field;
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::record::{Actor, ActorType, Role};
-use tacho_schemas::scalar::{Decimal, List};
+use tacho_schemas::scalar::{Decimal, List, Set};
 use tacho_schemas::{Id, Seq};
 
 use crate::term::Failure;
@@ -97,7 +97,7 @@ pub(super) fn improve(log: &Log) -> Result<Refs, Failure> {
     )?;
     let mutation = write(
         event(Mutation {
-            parts: List::some(vec![Part::Prompt])?,
+            parts: Set::some(vec![Part::Prompt])?,
             rationale: Some(given(vec![low])?),
             change: Change::Modify,
             known: Known::Declared,
@@ -260,7 +260,7 @@ fn open() -> Result<Session, Failure> {
 fn given(evidence: Vec<Seq>) -> Result<Rationale, Failure> {
     Ok(Rationale {
         source: RationaleSource::Given,
-        evidence: List::some(evidence)?,
+        evidence: Set::some(evidence)?,
         confidence: Some(PerMille::new(800)?),
     })
 }
@@ -270,7 +270,7 @@ fn action(tool: &str, part: Part, class: Class, evidence: Vec<Seq>) -> Result<Ac
         tool: Id::new(tool)?,
         class: Some(class),
         effects: Some(Effects::Known),
-        parts: List::some(vec![part])?,
+        parts: Set::some(vec![part])?,
         rationale: Some(given(evidence)?),
         verdict: None,
     })
