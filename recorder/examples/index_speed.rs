@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::log::{Beginning, Log, Options};
@@ -43,9 +43,9 @@ fn event(n: u64) -> Event {
         model: None,
         on_behalf_of: None,
     };
-    let denied = n % 50 == 0;
+    let denied = n.is_multiple_of(50);
     let body = Action {
-        tool: Id::new(if n % 3 == 0 { "Bash" } else { "Edit" }).unwrap(),
+        tool: Id::new(if n.is_multiple_of(3) { "Bash" } else { "Edit" }).unwrap(),
         class: None,
         effects: None,
         parts: None,
@@ -119,7 +119,7 @@ fn main() {
     let began = Instant::now();
     let mut waiting = VecDeque::new();
     for n in 0..records {
-        let draft = Draft::new(event(n), Way::api(0)).unwrap();
+        let draft = log.draft(event(n), Way::api(0)).unwrap();
         waiting.push_back(log.submit(draft).unwrap());
         if waiting.len() == 4096 {
             waiting.pop_front().unwrap().wait().unwrap();

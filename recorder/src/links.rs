@@ -9,7 +9,6 @@ use std::fmt;
 use tacho_schemas::Seq;
 use tacho_schemas::body::Body;
 use tacho_schemas::record::Record;
-use tacho_schemas::scalar::List;
 
 use crate::error::{ErrorKind, Result};
 use crate::read::View;
@@ -99,8 +98,8 @@ pub fn causes(record: &Record) -> Vec<Link> {
             links.push(Link { seq, relation });
         }
     };
-    fn each<const MAX: usize>(list: &Option<List<Seq, MAX>>) -> impl Iterator<Item = Seq> {
-        list.iter().flatten().copied()
+    fn each<'a>(list: Option<impl IntoIterator<Item = &'a Seq>>) -> impl Iterator<Item = Seq> {
+        list.into_iter().flatten().copied()
     }
     record
         .causes()
@@ -117,14 +116,14 @@ pub fn causes(record: &Record) -> Vec<Link> {
         Body::Session(b) => b.parent.into_iter().for_each(|s| add(Relation::Session, s)),
         Body::Action(b) => {
             if let Some(verdict) = &b.verdict {
-                each(&verdict.consumes).for_each(|s| add(Relation::Approval, s));
+                each(verdict.consumes.as_ref()).for_each(|s| add(Relation::Approval, s));
                 verdict
                     .policy
                     .into_iter()
                     .for_each(|s| add(Relation::Policy, s));
             }
             let why = b.rationale.iter();
-            why.flat_map(|r| each(&r.evidence))
+            why.flat_map(|r| each(r.evidence.as_ref()))
                 .for_each(|s| add(Relation::Evidence, s));
         }
         Body::Outcome(b) => b.of.into_iter().for_each(|s| add(Relation::Of, s)),
@@ -135,24 +134,24 @@ pub fn causes(record: &Record) -> Vec<Link> {
             b.reverts
                 .into_iter()
                 .for_each(|s| add(Relation::Reverts, s));
-            each(&b.approvals).for_each(|s| add(Relation::Approval, s));
+            each(b.approvals.as_ref()).for_each(|s| add(Relation::Approval, s));
             let why = b.rationale.iter();
-            why.flat_map(|r| each(&r.evidence))
+            why.flat_map(|r| each(r.evidence.as_ref()))
                 .for_each(|s| add(Relation::Evidence, s));
         }
         Body::Generation(b) => {
-            each(&b.parents).for_each(|s| add(Relation::Parent, s));
-            each(&b.inspirations).for_each(|s| add(Relation::Inspiration, s));
-            each(&b.mutations).for_each(|s| add(Relation::Mutation, s));
+            each(b.parents.as_ref()).for_each(|s| add(Relation::Parent, s));
+            each(b.inspirations.as_ref()).for_each(|s| add(Relation::Inspiration, s));
+            each(b.mutations.as_ref()).for_each(|s| add(Relation::Mutation, s));
         }
         Body::Evaluation(b) => b
             .subject
             .into_iter()
             .for_each(|s| add(Relation::Measures, s)),
         Body::Approval(b) => add(Relation::Answers, b.target),
-        Body::Key(b) => each(&b.consumes).for_each(|s| add(Relation::Approval, s)),
+        Body::Key(b) => each(b.consumes.as_ref()).for_each(|s| add(Relation::Approval, s)),
         Body::Policy(b) => {
-            each(&b.consumes).for_each(|s| add(Relation::Approval, s));
+            each(b.consumes.as_ref()).for_each(|s| add(Relation::Approval, s));
             b.supersedes
                 .into_iter()
                 .for_each(|s| add(Relation::Policy, s));
@@ -164,7 +163,7 @@ pub fn causes(record: &Record) -> Vec<Link> {
         }
         Body::Release(b) => {
             add(Relation::Answers, b.kill);
-            each(&b.consumes).for_each(|s| add(Relation::Approval, s));
+            each(b.consumes.as_ref()).for_each(|s| add(Relation::Approval, s));
         }
         Body::Erasure(b) => (&b.erased)
             .into_iter()
