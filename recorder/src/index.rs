@@ -33,7 +33,12 @@ pub struct Index {
     /// Why it is private, if it is.
     private: Option<String>,
     lineages: Lineages,
+    /// What came of a record is gathered up to so many; beyond, each candidate's way back is walked.
+    gathered: usize,
 }
+
+/// What came of a record is gathered up to so many.
+const GATHERED: usize = 20_000;
 
 /// What an index was made from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,6 +60,7 @@ impl Index {
                 dir: dir.clone(),
                 private: None,
                 lineages: Lineages::default(),
+                gathered: GATHERED,
             }),
             Err(error) => Self::private(dir, error.to_string()),
         }
@@ -67,12 +73,19 @@ impl Index {
             dir: dir.clone(),
             private: Some(why.into()),
             lineages: Lineages::default(),
+            gathered: GATHERED,
         })
     }
 
     /// Why the index is made for this use only, if it is.
     pub fn why_private(&self) -> Option<&str> {
         self.private.as_deref()
+    }
+
+    /// Gathers less of what came of a record, so that tests meet both ways.
+    #[doc(hidden)]
+    pub fn testing_only_gather(&mut self, most: usize) {
+        self.gathered = most;
     }
 
     /// How many records it covers.

@@ -586,6 +586,31 @@ fn the_index_finds_what_a_look_at_every_record_finds() {
 }
 
 #[test]
+fn what_came_of_much_is_found_by_walking_back() {
+    let log = Fixture::new(varied);
+    let reader = log.reader();
+    let all = every(&View::new(&reader).unwrap());
+    let mut index = log.index();
+    index.testing_only_gather(3);
+    for text in [
+        "under(2)",
+        "under(3) kind:mutation",
+        "-under(4)",
+        "under(12) | over(60)",
+        "under(999)",
+        "denied -under(2)",
+        "under(2) under(3) path:src/*.rs",
+    ] {
+        let filter = parse(text);
+        assert_eq!(
+            found(&mut index, &reader, &filter, Order::OldestFirst),
+            brute(&all, &filter),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn what_is_found_is_not_nothing() {
     let log = Fixture::new(varied);
     let (mut index, reader) = (log.index(), log.reader());

@@ -82,6 +82,12 @@ impl Key {
             .map_or("", |(name, ..)| name)
     }
 
+    /// Whether its values are ids, of which there may be any.
+    pub(crate) fn is_open(self) -> bool {
+        KEYS.iter()
+            .any(|(_, key, values)| *key == self && matches!(values, Values::Name))
+    }
+
     /// The values it can have, if they are a closed list.
     pub fn choices(self) -> Option<Vec<&'static str>> {
         KEYS.iter().find_map(|(_, key, values)| match values {

@@ -1,6 +1,6 @@
 //! Bringing the index to where the log is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Statement, params};
 use tacho_schemas::Seq;
@@ -29,6 +29,9 @@ const BETWEEN: char = '\u{f8ff}';
 
 /// What every record has.
 pub(super) const ANY_RECORD: &str = "za";
+
+/// What no record has.
+pub(super) const NOTHING: &str = "zn";
 
 /// What records have of which nothing is known: they are not understood, or not those in the tree.
 pub(super) const UNKNOWN: &str = "zu";
@@ -144,6 +147,7 @@ struct Writer<'a> {
     words: Statement<'a>,
     effects: Statement<'a>,
     sessions: HashMap<u64, Activity>,
+    names: HashSet<(Key, String)>,
     block: Option<(u64, i64, i64)>,
     buffers: [String; 3],
     bytes: usize,
@@ -167,6 +171,7 @@ impl<'a> Writer<'a> {
             words: prepare("INSERT INTO words (rowid, facts, text, path) VALUES (?1, ?2, ?3, ?4)")?,
             effects: prepare("INSERT OR IGNORE INTO effects VALUES (?1, ?2, ?3)")?,
             sessions: HashMap::new(),
+            names: HashSet::new(),
             block: None,
             buffers: Default::default(),
             bytes: 0,
@@ -215,6 +220,10 @@ impl<'a> Writer<'a> {
                 for fact in facts(record, lineage) {
                     words.push(' ');
                     token(&fact, words);
+                    let (key, value) = fact;
+                    if key.is_open() && !self.names.contains(&(key, value.to_string())) {
+                        self.names.insert((key, value.into_owned()));
+                    }
                 }
                 text_of(&shown.row, text);
                 for found in paths(&shown.row) {
@@ -340,6 +349,12 @@ impl<'a> Writer<'a> {
     fn end(mut self) -> Result<bool> {
         let last = self.block.take();
         self.end_block(last)?;
+        for (key, value) in &self.names {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO names VALUES (?1, ?2)")
+                .and_then(|mut s| s.execute([key.name(), value]))
+                .map_err(sql("write"))?;
+        }
         for (session, activity) in &self.sessions {
             self.conn
                 .prepare_cached(

@@ -108,6 +108,12 @@ impl Index {
 
     /// Everything that came of a record, directly or not, ascending, without the record itself.
     pub fn descendants(&self, of: Seq) -> Result<BTreeSet<Seq>> {
+        let all = self.descendants_within(of, usize::MAX)?;
+        Ok(all.unwrap_or_default())
+    }
+
+    /// The same, unless there are more than so many.
+    pub(super) fn descendants_within(&self, of: Seq, most: usize) -> Result<Option<BTreeSet<Seq>>> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT effect FROM effects WHERE cause = ?1")
@@ -121,9 +127,12 @@ impl Index {
                 if effect > seq && found.insert(effect) {
                     open.push_back(effect);
                 }
+                if found.len() > most {
+                    return Ok(None);
+                }
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Sessions, the newest first; those that opened before `before`, if given.

@@ -31,6 +31,7 @@ const TABLES: &str = "
 CREATE TABLE stamp (id INTEGER PRIMARY KEY CHECK (id = 0), made_by TEXT NOT NULL, origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL) STRICT;
 CREATE TABLE blocks (block INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, newest INTEGER NOT NULL) STRICT;
 CREATE TABLE effects (cause INTEGER NOT NULL, effect INTEGER NOT NULL, relation INTEGER NOT NULL, PRIMARY KEY (cause, effect, relation)) STRICT, WITHOUT ROWID;
+CREATE TABLE names (key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key, value)) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions (seq INTEGER PRIMARY KEY, agent TEXT NOT NULL, harness TEXT, lineage INTEGER, parent INTEGER, opened INTEGER NOT NULL, closed INTEGER, records INTEGER NOT NULL, newest INTEGER NOT NULL) STRICT;
 CREATE TABLE generations (seq INTEGER PRIMARY KEY, lineage INTEGER NOT NULL, time INTEGER NOT NULL, ordinal INTEGER, branch TEXT, fate INTEGER NOT NULL, parents TEXT NOT NULL) STRICT;
 CREATE INDEX generations_of ON generations (lineage, seq);
@@ -40,10 +41,11 @@ CREATE VIRTUAL TABLE words USING fts5 (facts, text, path, content='', contentles
 ";
 
 /// The tables' names, to empty them.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "stamp",
     "blocks",
     "effects",
+    "names",
     "sessions",
     "generations",
     "evaluations",

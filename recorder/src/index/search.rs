@@ -4,17 +4,18 @@
 //! and tested. Records of which nothing is known (not understood, or not those in the tree) cannot be said not to meet it, and are
 //! found by every filter.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 
 use rusqlite::{Connection, OptionalExtension, Rows, Statement, params};
 use tacho_schemas::Seq;
 
-use super::follow::{ANY_RECORD, UNKNOWN, prefix};
+use super::follow::{ANY_RECORD, NOTHING, UNKNOWN, prefix};
 use super::schema::{BLOCK, Transaction, damaged, ours, sql, stored};
 use super::{Index, stale};
 use crate::error::{ErrorKind, Result};
-use crate::filter::{Filter, Lineages, Pattern, Term, facts, test};
+use crate::filter::{Filter, Key, Lineages, Pattern, Term, facts, test};
 use crate::links;
 use crate::read::{Shown, View};
 use crate::store::Reader;
@@ -118,8 +119,19 @@ struct Search<'a> {
     query: &'a Query<'a>,
     range: Range<u64>,
     cover: Cover,
-    sets: Vec<(Term, BTreeSet<Seq>)>,
+    sets: Vec<(Term, Set)>,
 }
+
+/// What came of a record, or led to it.
+enum Set {
+    /// All of it.
+    Whole(BTreeSet<Seq>),
+    /// Too much to gather: for each record, the way back is walked. Holds which of those that were met lead to the record.
+    Walked(Seq, RefCell<HashMap<Seq, bool>>),
+}
+
+/// A pattern stands for so many ids at most; beyond, the index looks for what begins alike.
+const EXPANDED: usize = 64;
 
 /// What the index can say of a filter.
 enum Cover {
@@ -145,7 +157,7 @@ impl<'a> Search<'a> {
             view,
             query,
             range: query.range.start..query.range.end.min(size),
-            cover: cover(query.filter),
+            cover: cover(&expand(index, query.filter)?),
             sets: Vec::new(),
         };
         search.find_sets(query.filter)?;
@@ -168,8 +180,13 @@ impl<'a> Search<'a> {
             Filter::Term(term) => {
                 if self.set(term).is_none() {
                     let set = match term {
-                        Term::Under(seq) => self.index.descendants(*seq)?,
-                        Term::Over(seq) => links::ancestors(self.view, *seq)?,
+                        Term::Under(seq) => {
+                            match self.index.descendants_within(*seq, self.index.gathered)? {
+                                Some(set) => Set::Whole(set),
+                                None => Set::Walked(*seq, RefCell::default()),
+                            }
+                        }
+                        Term::Over(seq) => Set::Whole(links::ancestors(self.view, *seq)?),
                         _ => return Ok(()),
                     };
                     self.sets.push((term.clone(), set));
@@ -179,7 +196,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn set(&self, term: &Term) -> Option<&BTreeSet<Seq>> {
+    fn set(&self, term: &Term) -> Option<&Set> {
         self.sets
             .iter()
             .find(|(of, _)| of == term)
@@ -219,13 +236,7 @@ impl<'a> Search<'a> {
 
     /// Where the search goes along: the shortest set that holds all, the index, or all numbers.
     fn candidates(&self) -> Result<Candidates<'_>> {
-        let required = self.query.filter.required().iter();
-        let shortest = required
-            .filter_map(|filter| match filter {
-                Filter::Term(term) => self.set(term),
-                _ => None,
-            })
-            .min_by_key(|set| set.len());
+        let shortest = self.required_sets().into_iter().min_by_key(|set| set.len());
         let range = (self.range.start < self.range.end).then(|| self.range.clone());
         let range = range.unwrap_or(0..0);
         let order = self.query.order;
@@ -251,12 +262,15 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// The sets that hold every record that is looked for.
+    /// The gathered sets that hold every record that is looked for.
     fn required_sets(&self) -> Vec<&BTreeSet<Seq>> {
         let required = self.query.filter.required().iter();
         required
             .filter_map(|filter| match filter {
-                Filter::Term(term) => self.set(term),
+                Filter::Term(term) => match self.set(term) {
+                    Some(Set::Whole(set)) => Some(set),
+                    _ => None,
+                },
                 _ => None,
             })
             .collect()
@@ -272,8 +286,7 @@ impl<'a> Search<'a> {
         let facts = facts(record, lineage);
         let filter = self.query.filter;
         let met = test(filter, shown, &facts, &mut |term| match self.set(term) {
-            Some(set) if !set.contains(&shown.seq) => Ok(Some(false)),
-            Some(set) => self.check_set(term, set, shown).map(Some),
+            Some(set) => self.is_in(term, set, shown).map(Some),
             None => Ok(None),
         })?;
         match (met, &self.cover) {
@@ -284,7 +297,7 @@ impl<'a> Search<'a> {
             (None, Cover::Found { exactly: true, .. }) => Ok(true),
             (None, _) => {
                 let met = test(filter, shown, &facts, &mut |term| match self.set(term) {
-                    Some(set) => Ok(Some(set.contains(&shown.seq))),
+                    Some(set) => self.is_in(term, set, shown).map(Some),
                     None => has_words(&self.index.conn, term, shown.seq).map(Some),
                 })?;
                 Ok(met.unwrap_or(false))
@@ -292,8 +305,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Sees that the checked record itself leads to the others.
-    fn check_set(&self, term: &Term, set: &BTreeSet<Seq>, shown: &Shown) -> Result<bool> {
+    /// Whether a record is in a set; if it is, the checked record itself must lead to another of it.
+    fn is_in(&self, term: &Term, set: &Set, shown: &Shown) -> Result<bool> {
+        let set = match set {
+            Set::Walked(top, known) => return self.leads_to(*top, shown.seq, known),
+            Set::Whole(set) if !set.contains(&shown.seq) => return Ok(false),
+            Set::Whole(set) => set,
+        };
         let (Term::Under(top), Ok(record)) = (term, &shown.meaning) else {
             return Ok(true);
         };
@@ -303,6 +321,83 @@ impl<'a> Search<'a> {
             false => Err(damaged("it leads to a record that does not lead back")),
         }
     }
+
+    /// Walks back from a record, by the log alone, until the other is met.
+    fn leads_to(&self, top: Seq, from: Seq, known: &RefCell<HashMap<Seq, bool>>) -> Result<bool> {
+        let mut known = known.borrow_mut();
+        if let Some(leads) = known.get(&from) {
+            return Ok(*leads);
+        }
+        let (mut open, mut met) = (vec![from], BTreeSet::from([from]));
+        while let Some(seq) = open.pop() {
+            let shown = self.view.record(seq)?;
+            let (Ok(record), true) = (&shown.meaning, shown.in_tree) else {
+                continue;
+            };
+            for link in links::causes(record) {
+                if link.seq == top || known.get(&link.seq) == Some(&true) {
+                    known.insert(from, true);
+                    return Ok(true);
+                }
+                // What came before it did not come of it.
+                if link.seq > top && !known.contains_key(&link.seq) && met.insert(link.seq) {
+                    open.push(link.seq);
+                }
+            }
+        }
+        known.extend(met.into_iter().map(|seq| (seq, false)));
+        Ok(false)
+    }
+}
+
+/// Puts the ids that there are in the place of patterns.
+fn expand(index: &Index, filter: &Filter) -> Result<Filter> {
+    let each = |filters: &[Filter]| {
+        filters
+            .iter()
+            .map(|f| expand(index, f))
+            .collect::<Result<_>>()
+    };
+    Ok(match filter {
+        Filter::Everything => Filter::Everything,
+        Filter::All(filters) => Filter::All(each(filters)?),
+        Filter::Any(filters) => Filter::Any(each(filters)?),
+        Filter::Not(inner) => Filter::Not(Box::new(expand(index, inner)?)),
+        Filter::Term(Term::Is(key, patterns)) if key.is_open() => {
+            let mut expanded = Vec::new();
+            for pattern in patterns {
+                match pattern.as_exact() {
+                    Some(_) => expanded.push(pattern.clone()),
+                    None => expanded.extend(names(&index.conn, *key, pattern)?),
+                }
+            }
+            Filter::Term(Term::Is(*key, expanded))
+        }
+        Filter::Term(term) => Filter::Term(term.clone()),
+    })
+}
+
+/// The ids that fit a pattern; the pattern itself if there are too many.
+fn names(conn: &Connection, key: Key, pattern: &Pattern) -> Result<Vec<Pattern>> {
+    let begins = pattern.0.first().map_or("", String::as_str);
+    let mut statement = conn
+        .prepare_cached("SELECT value FROM names WHERE key = ?1 AND value >= ?2")
+        .map_err(sql("read"))?;
+    let mut rows = statement.query([key.name(), begins]).map_err(sql("read"))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sql("read"))? {
+        let name: String = row.get(0).map_err(sql("read"))?;
+        if !name.starts_with(begins) {
+            break;
+        }
+        if pattern.fits(&name) {
+            found.push(Pattern::exact(name));
+        }
+        if found.len() > EXPANDED {
+            return Ok(vec![pattern.clone()]);
+        }
+    }
+    Ok(found)
 }
 
 /// Asks the index whether a record has words.
@@ -466,6 +561,10 @@ fn cover(filter: &Filter) -> Cover {
 
 fn cover_term(term: &Term) -> Cover {
     match term {
+        Term::Is(_, patterns) if patterns.is_empty() => Cover::Found {
+            expression: format!("facts : {NOTHING}"),
+            exactly: true,
+        },
         Term::Is(key, patterns) => {
             let mut exact = true;
             let tokens = patterns.iter().map(|pattern| {
