@@ -29,6 +29,7 @@ use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::log::Log;
 use crate::read::View;
 
+use lines::Lines;
 pub use sink::Sink;
 
 /// A format of other people's files.
@@ -148,7 +149,8 @@ pub fn import(
         None => Format::guess(&request.path).map(|(format, why)| (format, Some(why)))?,
     };
     let files = originals(format, &request.path)?;
-    let digest = lines::digest(&files)?;
+    let (digest, lengths) = lines::digest(&files)?;
+    let length = lengths.first().copied().unwrap_or(0);
     if !request.again
         && let Some((open, close)) = find(view, &digest)?
     {
@@ -167,15 +169,21 @@ pub fn import(
         Format::Atif => Some(atif::Document::read(&request.path)?),
         Format::ClaudeCode | Format::Codex => None,
     };
-    let mut sink = Sink::open(log, format, &request.path, &files, &digest)?;
+    let mut sink = Sink::open(log, format, &request.path, &files, &lengths, &digest)?;
     match format {
         Format::Atif => {
             if let Some(document) = &document {
                 document.import(&mut sink, known, progress)?;
             }
         }
-        Format::ClaudeCode => claude_code::import(&request.path, &mut sink, known, progress)?,
-        Format::Codex => codex::import(&request.path, &mut sink, known, progress)?,
+        Format::ClaudeCode => {
+            let lines = Lines::open(&request.path, length)?;
+            claude_code::import(lines, &request.path, &mut sink, known, progress)?;
+        }
+        Format::Codex => {
+            let lines = Lines::open(&request.path, length)?;
+            codex::import(lines, &request.path, &mut sink, known, progress)?;
+        }
     }
     let closed = sink.close(format)?;
     Ok(Imported {

@@ -195,7 +195,8 @@ impl Exporter {
 
     /// Says whether a record belongs to the session or to one that it started.
     fn is_about(&self, record: &Record) -> bool {
-        let known = |session: Option<Seq>| session.is_some_and(|s| self.by_session.contains_key(&s));
+        let known =
+            |session: Option<Seq>| session.is_some_and(|s| self.by_session.contains_key(&s));
         match &record.body {
             Body::Session(body) if body.phase == Phase::Open => {
                 record.seq == self.root || known(body.parent)
@@ -219,7 +220,10 @@ impl Exporter {
         if end.is_some() {
             self.lose("claimed_end");
         }
-        let session = record.session.and_then(|s| self.by_session.get(&s)).copied();
+        let session = record
+            .session
+            .and_then(|s| self.by_session.get(&s))
+            .copied();
         match (&record.body, session) {
             (Body::Session(body), _) if body.phase == Phase::Open => {
                 self.session(record, body, shown, format);
@@ -391,7 +395,13 @@ impl Exporter {
     }
 
     /// The step that a message goes on with: thoughts and words of one turn may be records of their own.
-    fn continues(&self, record: &Record, only_text: bool, body: &Message, at: usize) -> Option<usize> {
+    fn continues(
+        &self,
+        record: &Record,
+        only_text: bool,
+        body: &Message,
+        at: usize,
+    ) -> Option<usize> {
         let under = self.all.get(at).filter(|under| under.joins)?;
         let step = under.trajectory.steps.last()?;
         let follows = under
@@ -406,7 +416,8 @@ impl Exporter {
             && step.tool_calls.is_empty()
             && step.observation.is_none()
             && (body.usage.is_none() || step.metrics.is_none())
-            && step.model_name.as_deref() == record.actor.model.as_ref().map(tacho_schemas::Id::as_str);
+            && step.model_name.as_deref()
+                == record.actor.model.as_ref().map(tacho_schemas::Id::as_str);
         fits.then(|| under.trajectory.steps.len() - 1)
     }
 
@@ -597,8 +608,14 @@ impl Exporter {
             self.lose("result_of_elsewhere");
         }
         let beside = || {
-            let places = record.causes().iter().filter_map(|seq| self.places.get(seq));
-            places.filter(|place| place.trajectory == at).max_by_key(|p| p.step).copied()
+            let places = record
+                .causes()
+                .iter()
+                .filter_map(|seq| self.places.get(seq));
+            places
+                .filter(|place| place.trajectory == at)
+                .max_by_key(|p| p.step)
+                .copied()
         };
         let step = match call.or_else(beside) {
             Some(place) => place.step,
@@ -670,7 +687,10 @@ impl Exporter {
         while let Some(mut under) = self.all.pop() {
             under.trajectory.subagent_trajectories.reverse();
             if let Some(parent) = under.parent.and_then(|at| self.all.get_mut(at)) {
-                parent.trajectory.subagent_trajectories.push(under.trajectory);
+                parent
+                    .trajectory
+                    .subagent_trajectories
+                    .push(under.trajectory);
                 continue;
             }
             let mut about = about;

@@ -64,9 +64,8 @@ pub(super) struct Document {
 impl Document {
     /// Reads a document, and refuses what is none.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let refuse = |what: String| {
-            Error::new(ErrorKind::Usage, format!("{} {what}", Quoted(path)))
-        };
+        let refuse =
+            |what: String| Error::new(ErrorKind::Usage, format!("{} {what}", Quoted(path)));
         let (file, length) = lines::open(path)?;
         if length > MAX_DOCUMENT {
             let what = format!("is longer than {} MiB", MAX_DOCUMENT >> 20);
@@ -76,8 +75,7 @@ impl Document {
         file.take(length)
             .read_to_end(&mut bytes)
             .map_err(|e| Error::io("read", path, e))?;
-        let mut text =
-            String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8".to_owned()))?;
+        let mut text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8".to_owned()))?;
         let mut skipped = 0;
         if let Some(without) = text.strip_prefix('\u{feff}') {
             (text, skipped) = (without.to_owned(), '\u{feff}'.len_utf8());
@@ -96,7 +94,11 @@ impl Document {
                 let what = format!("is of version `{}`", version.escape_debug());
                 return Err(refuse(what).with_hint(format!("read are {}", VERSIONS.join(", "))));
             }
-            _ => return Err(refuse("is no ATIF document: it has no `schema_version`".to_owned())),
+            _ => {
+                return Err(refuse(
+                    "is no ATIF document: it has no `schema_version`".to_owned(),
+                ));
+            }
         }
         Ok(Self {
             path: path.display().to_string(),
@@ -230,7 +232,11 @@ impl<'a> Object<'a> {
 }
 
 /// Reads a list of objects; what is none is counted.
-fn objects<'a>(value: &'a RawValue, of: &str, sink: &mut Sink<'_>) -> Vec<(Object<'a>, &'a RawValue)> {
+fn objects<'a>(
+    value: &'a RawValue,
+    of: &str,
+    sink: &mut Sink<'_>,
+) -> Vec<(Object<'a>, &'a RawValue)> {
     let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
         sink.lose(&format!("{of}_not_a_list"));
         return Vec::new();
@@ -656,8 +662,7 @@ impl Reader<'_, '_> {
                 matched: None,
                 stop: None,
             };
-            let mut event =
-                Event::new(other(ActorType::System, context.agent.as_str())?, body);
+            let mut event = Event::new(other(ActorType::System, context.agent.as_str())?, body);
             if let Some(content) = content {
                 let text = self.content(content, "result");
                 event = event.with(Field::Output, text);

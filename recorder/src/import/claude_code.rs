@@ -37,6 +37,7 @@ pub(super) fn looks_like(head: &str) -> Option<&'static str> {
 
 /// Reads a transcript into the sink.
 pub(super) fn import(
+    lines: Lines,
     path: &Path,
     sink: &mut Sink<'_>,
     known: &mut Known,
@@ -52,7 +53,7 @@ pub(super) fn import(
         turns: HashMap::new(),
         calls: HashMap::new(),
     };
-    transcript::read(path, &mut reader, progress)?;
+    transcript::read(lines, &mut reader, progress)?;
     for _ in 0..reader.calls.len() {
         reader.sink.lose("call_without_result");
     }
@@ -655,15 +656,16 @@ impl Edit {
         };
         let fragment = (Some(side("old_string")), Some(side("new_string")));
         // An edit that replaces nothing makes the file.
-        let makes =
-            before.is_none() && edits.first()?.text("old_string")?.is_empty();
+        let makes = before.is_none() && edits.first()?.text("old_string")?.is_empty();
         let start = match makes {
             true => Some(String::new()),
             false => before.clone(),
         };
-        let after = start
-            .filter(|_| as_asked)
-            .and_then(|text| edits.iter().try_fold(text, |text, edit| replace(&text, edit)));
+        let after = start.filter(|_| as_asked).and_then(|text| {
+            edits
+                .iter()
+                .try_fold(text, |text, edit| replace(&text, edit))
+        });
         Some(Self {
             change: match makes {
                 true => Change::Create,

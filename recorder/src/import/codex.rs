@@ -62,6 +62,7 @@ fn is_bare_meta(line: &Json<'_>) -> bool {
 
 /// Reads a rollout into the sink.
 pub(super) fn import(
+    lines: Lines,
     path: &Path,
     sink: &mut Sink<'_>,
     known: &mut Known,
@@ -82,7 +83,7 @@ pub(super) fn import(
         ended: HashMap::new(),
         doubles: Doubles::default(),
     };
-    transcript::read(path, &mut reader, progress)?;
+    transcript::read(lines, &mut reader, progress)?;
     reader.flush(None)?;
     for event in std::mem::take(&mut reader.doubles.events) {
         reader.sink.lose(&format!("event:{}_alone", event.0));
@@ -309,9 +310,7 @@ impl Reader<'_, '_> {
                 self.reasoning(item, time);
                 Ok(())
             }
-            Some(
-                "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call",
-            ) => {
+            Some("function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call") => {
                 self.ask(item, time, lines);
                 Ok(())
             }
@@ -385,9 +384,7 @@ impl Reader<'_, '_> {
         for part in parts {
             match (part.text("type"), part.text("text")) {
                 (
-                    Some(
-                        "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text",
-                    ),
+                    Some("input_text" | "output_text" | "text" | "summary_text" | "reasoning_text"),
                     Some(more),
                 ) => join(&mut text, more),
                 (kind, _) => self
@@ -494,9 +491,7 @@ impl Reader<'_, '_> {
     /// Makes records of what the model answered.
     fn flush(&mut self, mut usage: Option<Usage>) -> Result<()> {
         let answer = std::mem::take(&mut self.answer);
-        let only_calls = !answer
-            .iter()
-            .any(|item| matches!(item, Item::Said { .. }));
+        let only_calls = !answer.iter().any(|item| matches!(item, Item::Said { .. }));
         if only_calls && usage.is_some() {
             let time = answer.iter().find_map(|item| match item {
                 Item::Said { time, .. } | Item::Called { time, .. } => time.clone(),
@@ -760,8 +755,12 @@ impl Reader<'_, '_> {
                 }
                 self.sink.repeat(kind);
             }
-            "exec_command_begin" | "patch_apply_begin" | "mcp_tool_call_begin"
-            | "web_search_begin" | "web_search_end" | "context_compacted" => self.sink.repeat(kind),
+            "exec_command_begin"
+            | "patch_apply_begin"
+            | "mcp_tool_call_begin"
+            | "web_search_begin"
+            | "web_search_end"
+            | "context_compacted" => self.sink.repeat(kind),
             "turn_aborted" => {
                 return self.told(&format!("turn aborted: {}", words("reason")), time);
             }
@@ -774,7 +773,10 @@ impl Reader<'_, '_> {
     }
 
     fn tokens(&mut self, event: &Json<'_>, time: Option<Claimed>) -> Result<()> {
-        if event.get("rate_limits").is_some_and(|limits| !limits.is_null()) {
+        if event
+            .get("rate_limits")
+            .is_some_and(|limits| !limits.is_null())
+        {
             self.sink.lose("event:rate_limits");
         }
         let info = event.get("info");
@@ -861,9 +863,7 @@ impl Reader<'_, '_> {
 impl Asked {
     /// Takes from the arguments what readers look for first.
     fn learn(&mut self, arguments: &Json<'_>) {
-        let command = ["command", "cmd"]
-            .iter()
-            .find_map(|key| arguments.get(key));
+        let command = ["command", "cmd"].iter().find_map(|key| arguments.get(key));
         self.command = match command {
             Some(Json::Text(text)) => Some(text.clone().into_owned()),
             Some(Json::List(words)) => {

@@ -65,10 +65,11 @@ impl<'log> Sink<'log> {
         format: Format,
         path: &Path,
         files: &[PathBuf],
+        lengths: &[u64],
         digest: &Hash,
     ) -> Result<Self> {
         let mut pieces = Pieces {
-            files: files.to_vec(),
+            files: files.iter().cloned().zip(lengths.iter().copied()).collect(),
             current: None,
             place: 0,
         };
@@ -173,7 +174,10 @@ impl<'log> Sink<'log> {
             let repeats: Vec<_> = repeats
                 .map(|(what, count)| format!("{what} {count}"))
                 .collect();
-            let detail = format!("told twice by the source, kept once: {}", repeats.join(", "));
+            let detail = format!(
+                "told twice by the source, kept once: {}",
+                repeats.join(", ")
+            );
             event = event.with(Field::Detail, detail);
         }
         let close = self.log.append(event, Way::recorder())?.seq;
@@ -241,7 +245,7 @@ fn phase(phase: Phase, format: Format) -> Result<Import> {
 
 /// The original bytes, in pieces that end with lines where they can.
 struct Pieces {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, u64)>,
     current: Option<(std::io::Take<std::fs::File>, PathBuf, Vec<u8>)>,
     place: usize,
 }
@@ -252,11 +256,11 @@ impl Pieces {
         let mut taken = Vec::new();
         while taken.len() < PIECES {
             let Some((input, path, rest)) = &mut self.current else {
-                let Some(path) = self.files.get(self.place).cloned() else {
+                let Some((path, length)) = self.files.get(self.place).cloned() else {
                     break;
                 };
                 self.place += 1;
-                let (file, length) = lines::open(&path)?;
+                let (file, _) = lines::open(&path)?;
                 self.current = Some((file.take(length), path, Vec::new()));
                 continue;
             };

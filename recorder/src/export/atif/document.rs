@@ -151,11 +151,8 @@ impl Totals {
     /// Sums up, and says whether there are costs that cannot be summed without rounding.
     pub(super) fn of(steps: &[Step]) -> (Self, bool) {
         let metrics = || steps.iter().filter_map(|step| step.metrics.as_ref());
-        let sum = |of: fn(&Metrics) -> Option<u64>| {
-            metrics()
-                .filter_map(of)
-                .reduce(u64::saturating_add)
-        };
+        let sum =
+            |of: fn(&Metrics) -> Option<u64>| metrics().filter_map(of).reduce(u64::saturating_add);
         let costs: Vec<_> = metrics()
             .filter_map(|m| m.cost_usd.as_ref())
             .map(|cost| cost.get())

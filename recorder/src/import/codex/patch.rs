@@ -169,9 +169,8 @@ mod tests {
 
     #[test]
     fn counts_what_it_does_not_understand() {
-        let patch = read(
-            "what\n*** Begin Patch\n*** Copy File: a\n*** Update File: a\n?\n*** End Patch",
-        );
+        let patch =
+            read("what\n*** Begin Patch\n*** Copy File: a\n*** Update File: a\n?\n*** End Patch");
         assert_eq!((patch.files.len(), patch.strange), (1, 2));
         assert_eq!(read("").files.len(), 0);
     }
