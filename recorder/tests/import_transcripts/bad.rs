@@ -20,6 +20,9 @@ fn hello() -> String {
     script.text
 }
 
+/// A name, a file and what is lost of it.
+type Case<'a> = (&'a str, Vec<u8>, &'a [(&'a str, u64)]);
+
 #[test]
 fn lines_that_cannot_be_read_are_counted() {
     let good = hello();
@@ -33,48 +36,43 @@ fn lines_that_cannot_be_read_are_counted() {
     let old = good.replace("2026-01-02", "1970-01-01");
     let new = good.replace("2026-01-02", "2100-12-31");
     let far = good.replace("2026-01-02", "9999-01-01");
-    let cases: &[(&str, Vec<u8>, &[(&str, u64)], usize)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "torn",
             format!("{good}{{\"type\": \"us").into(),
             &[("line_torn", 1)],
-            1,
         ),
-        ("without end", good.trim_end().into(), &[], 1),
-        ("crlf", good.replace('\n', "\r\n").into(), &[], 1),
-        ("bom", format!("\u{feff}{good}").into(), &[], 1),
-        ("blank", format!("\n\n{good}  \n").into(), &[], 1),
+        ("without end", good.trim_end().into(), &[]),
+        ("crlf", good.replace('\n', "\r\n").into(), &[]),
+        ("bom", format!("\u{feff}{good}").into(), &[]),
+        ("blank", format!("\n\n{good}  \n").into(), &[]),
         (
             "latin1",
             [good.as_bytes(), b"{\"a\": \"\xe9\"}\n"].concat(),
             &[("line_not_utf8", 1)],
-            1,
         ),
         (
             "nul",
             [good.as_bytes(), b"\0\0\0\n"].concat(),
             &[("line_not_json", 1)],
-            1,
         ),
         (
             "bomb",
             format!("{good}{bomb}\n").into(),
             &[("line_too_deep", 1)],
-            1,
         ),
         (
             "wide",
             format!("{good}{wide}\n").into(),
             &[("line_with_too_many_values", 1)],
-            1,
         ),
-        ("twice", twice.into(), &[("key_repeated", 1)], 1),
-        ("1970", old.into(), &[], 1),
-        ("2100", new.into(), &[], 1),
-        ("9999", far.into(), &[("time_malformed", 1)], 1),
+        ("twice", twice.into(), &[("key_repeated", 1)]),
+        ("1970", old.into(), &[]),
+        ("2100", new.into(), &[]),
+        ("9999", far.into(), &[("time_malformed", 1)]),
     ];
     let mut bench = Bench::new();
-    for (name, bytes, expected, messages) in cases {
+    for (name, bytes, expected) in cases {
         let path = bench.file(name, bytes);
         let imported = bench.import(&path, Some(Format::ClaudeCode)).unwrap();
         let expected: BTreeMap<_, _> = expected.iter().copied().collect();
@@ -83,7 +81,7 @@ fn lines_that_cannot_be_read_are_counted() {
         found.entry("time_malformed").and_modify(|n| *n = 1);
         assert_eq!(found, expected, "{name}");
         let made = imported.counts.get(&Kind::Message).copied();
-        assert_eq!(made, Some(u64::try_from(*messages).unwrap()), "{name}");
+        assert_eq!(made, Some(1), "{name}");
     }
     let records = bench.records();
     let years: Vec<_> = records
