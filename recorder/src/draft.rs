@@ -6,12 +6,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use tacho_schemas::body::Body;
-use tacho_schemas::content::{self, Descriptor, Field, Row, Salted};
+use tacho_schemas::content::{self, Descriptor, Row, Salted};
 use tacho_schemas::event::Event;
-use tacho_schemas::record::{
-    Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, Record, VERSION, Via,
-};
+use tacho_schemas::record::{Artefact, Auth, Record, VERSION, Via};
 use tacho_schemas::scalar::List;
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
 
@@ -68,17 +65,8 @@ impl Way {
 /// An event that only lacks its place in the log.
 #[derive(Debug)]
 pub struct Draft {
-    actor: Actor,
-    way: Way,
-    reference: Option<Id>,
-    claimed: Option<Claimed>,
-    session: Option<Seq>,
-    generation: Option<Seq>,
-    causes: Option<List<Seq, MAX_CAUSES>>,
-    body: Body,
-    kind: Kind,
-    content: Option<BTreeMap<Field, Hash>>,
-    artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
+    /// The record; number, link and times are not yet true.
+    record: Record,
     /// The vault row, as it is and packed.
     pub(crate) row: Option<PackedRow>,
     /// Artefacts to store, packed.
@@ -187,30 +175,36 @@ impl Draft {
                 Some(PackedRow { row, packed })
             }
         };
-        Ok(Self {
+        let record = Record {
+            version: VERSION,
+            seq: Seq(0),
+            prev: Hash::ZERO,
+            time: Time(0),
+            mono: 0,
+            kind,
             actor: event.actor,
-            way,
-            reference: event.reference,
+            via: way.via,
+            import: way.import,
+            auth: way.auth,
             claimed: event.claimed,
+            reference: event.reference,
             session: event.session,
             generation: event.generation,
             causes: List::some(causes)?,
             body: event.body,
-            kind,
             content: if content.is_empty() {
                 None
             } else {
                 Some(content)
             },
             artefacts: List::some(artefacts)?,
-            row,
-            files,
-        })
+        };
+        Ok(Self { record, row, files })
     }
 
     /// What the record will be about.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.record.kind
     }
 
     /// Bytes that the writer will have to move, roughly.
@@ -223,22 +217,31 @@ impl Draft {
     ///
     /// Scoped by the way in, caller, session and actor: one caller's reference never finds another's record.
     pub(crate) fn reference_key(&self) -> Option<Hash> {
-        let reference = self.reference.as_ref()?;
+        let Record {
+            actor,
+            via,
+            import,
+            auth,
+            session,
+            reference,
+            ..
+        } = &self.record;
+        let reference = reference.as_ref()?;
         let mut hasher = blake3::Hasher::new_derive_key("tacho/v1/ref");
-        let auth = self.way.auth.as_ref();
+        let auth = auth.as_ref();
         let uid = auth
             .and_then(|a| a.uid)
             .map_or(String::new(), |uid| uid.to_string());
         let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
-        let session = self.session.map_or(String::new(), |s| s.to_string());
+        let session = session.map_or(String::new(), |s| s.to_string());
         for part in [
-            self.way.via.name(),
+            via.name(),
             &uid,
             &text(auth.and_then(|a| a.token.as_ref())),
             &text(auth.and_then(|a| a.cell.as_ref())),
-            &self.way.import.map_or(String::new(), |s| s.to_string()),
+            &import.map_or(String::new(), |s| s.to_string()),
             &session,
-            self.actor.id.as_str(),
+            actor.id.as_str(),
             reference.as_str(),
         ] {
             // No part holds a line feed: ids are printable ASCII.
@@ -262,38 +265,22 @@ impl Draft {
         };
         let empty = Row::empty();
         let ours = self.row.as_ref().map_or(&empty, |row| &row.row);
-        record.kind == self.kind
-            && record.body == self.body
-            && record.actor == self.actor
-            && record.reference == self.reference
-            && record.claimed == self.claimed
-            && record.generation == self.generation
-            && record.causes == self.causes
+        let own = &self.record;
+        record.kind == own.kind
+            && record.body == own.body
+            && record.actor == own.actor
+            && record.reference == own.reference
+            && record.claimed == own.claimed
+            && record.generation == own.generation
+            && record.causes == own.causes
             && texts(row) == texts(ours)
     }
 
-    /// Gives the event its place.
-    pub(crate) fn place(&self, seq: Seq, prev: Hash, time: Time, mono: u64) -> Record {
-        Record {
-            version: VERSION,
-            seq,
-            prev,
-            time,
-            mono,
-            kind: self.kind,
-            actor: self.actor.clone(),
-            via: self.way.via,
-            import: self.way.import,
-            auth: self.way.auth.clone(),
-            claimed: self.claimed.clone(),
-            reference: self.reference.clone(),
-            session: self.session,
-            generation: self.generation,
-            causes: self.causes.clone(),
-            body: self.body.clone(),
-            content: self.content.clone(),
-            artefacts: self.artefacts.clone(),
-        }
+    /// Gives the event its place, or another one if it could not be written at the first.
+    pub(crate) fn place(&mut self, seq: Seq, prev: Hash, time: Time, mono: u64) -> &mut Record {
+        let record = &mut self.record;
+        (record.seq, record.prev, record.time, record.mono) = (seq, prev, time, mono);
+        record
     }
 }
 
