@@ -202,6 +202,9 @@ struct Acknowledged {
     leaf: Hash,
     chain: Hash,
     shared: Arc<SignedCommit>,
+    /// The draft, given back to be let go by who made it.
+    #[allow(dead_code, reason = "it is only dropped")]
+    spent: Option<Box<Draft>>,
 }
 
 /// What all records of one commit share.

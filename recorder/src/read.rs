@@ -11,12 +11,11 @@ use std::ops::Range;
 use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
-use tacho_schemas::tile::Tile;
 use tacho_schemas::tree;
 use tacho_schemas::{Hash, Kind, Seq};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::state::{self, tile_of};
+use crate::log::state::Nodes;
 use crate::pack::Unpacker;
 use crate::store::{Reader, Snapshot};
 
@@ -27,6 +26,7 @@ pub use history::{End, Epoch, History};
 pub struct View<'reader> {
     snapshot: Snapshot<'reader>,
     size: u64,
+    nodes: Nodes,
     root: Hash,
 }
 
@@ -65,11 +65,9 @@ impl<'reader> View<'reader> {
         let size = snapshot
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
-        let root_at = |of: u64| {
-            tree::root_of(of, |level, index| {
-                state::node(&snapshot, size, level, index)
-            })
-        };
+        let nodes = Nodes::read(&snapshot, size)?;
+        let root_at =
+            |of: u64| tree::root_of(of, |level, index| nodes.node(&snapshot, level, index));
         if let Some(row) = snapshot.commit_row()? {
             let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
             if commit.size > size || root_at(commit.size)? != commit.root {
@@ -80,6 +78,7 @@ impl<'reader> View<'reader> {
         Ok(Self {
             snapshot,
             size,
+            nodes,
             root,
         })
     }
@@ -125,7 +124,7 @@ impl<'reader> View<'reader> {
         mut f: impl FnMut(Shown) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut unpacker = Unpacker::new()?;
-        let mut tile: Option<(Tile, Vec<Hash>)> = None;
+        let mut tile: Option<(u64, Vec<Hash>)> = None;
         let range = range.start..range.end.min(self.size);
         let mut next = range.start;
         self.snapshot.records(range.clone(), |seq, bytes| {
@@ -165,10 +164,10 @@ impl<'reader> View<'reader> {
     }
 
     /// The leaf that the tree holds for a record.
-    fn leaf(&self, seq: u64, kept: &mut Option<(Tile, Vec<Hash>)>) -> Result<Hash> {
-        let wanted = tile_of(self.size, 0, seq >> 8)?;
+    fn leaf(&self, seq: u64, kept: &mut Option<(u64, Vec<Hash>)>) -> Result<Hash> {
+        let wanted = seq >> 8;
         if kept.as_ref().is_none_or(|(tile, _)| *tile != wanted) {
-            let hashes = state::read_tile(&self.snapshot, wanted)?;
+            let hashes = self.nodes.tile(&self.snapshot, 0, wanted)?;
             self.check_tile(seq, &hashes)?;
             *kept = Some((wanted, hashes));
         }

@@ -7,7 +7,6 @@ use tacho_schemas::{Hash, Seq};
 
 use super::{History, View, differs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::state;
 
 impl View<'_> {
     /// Returns the root over the first `size` records.
@@ -56,7 +55,7 @@ impl View<'_> {
     }
 
     fn node(&self, level: u32, index: u64) -> Result<Hash> {
-        state::node(&self.snapshot, self.size, level, index)
+        self.nodes.node(&self.snapshot, level, index)
     }
 
     fn there(&self, size: u64) -> Result<()> {

@@ -162,6 +162,7 @@ fn the_wrong_importer_reports_that_it_understood_nothing() {
                 path: path.clone(),
                 format: Some(*format),
                 again: true,
+                range: None,
             };
             match bench.request(&request) {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Usage, "{error}"),

@@ -437,6 +437,7 @@ fn a_file_that_was_imported_is_refused_until_asked_again() {
         path,
         format: None,
         again: true,
+        range: None,
     };
     let second = bench.request(&again).unwrap();
     assert_eq!(first.counts, second.counts);

@@ -68,6 +68,7 @@ impl Bench {
             path: path.to_owned(),
             format,
             again: false,
+            range: None,
         })
     }
 
