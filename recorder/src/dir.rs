@@ -18,11 +18,13 @@ use crate::files;
 pub const RESERVE_BYTES: u64 = 4 << 20;
 
 /// Everything that belongs to us in a log directory, and whether it is a directory itself.
-const OURS: [(&str, bool); 10] = [
+const OURS: [(&str, bool); 12] = [
     ("log.db", false),
     ("log.db-wal", false),
     ("log.db-shm", false),
     ("index.db", false),
+    ("index.db-wal", false),
+    ("index.db-shm", false),
     ("checkpoints", false),
     ("keys", true),
     ("policy", true),

@@ -6,11 +6,15 @@
 mod history;
 mod prove;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
+use tacho_schemas::tile;
 use tacho_schemas::tree;
 use tacho_schemas::{Hash, Kind, Seq};
 
@@ -28,7 +32,20 @@ pub struct View<'reader> {
     size: u64,
     nodes: Nodes,
     root: Hash,
+    tiles: RefCell<HashMap<(u8, u64), Known>>,
+    unpacker: RefCell<Unpacker>,
 }
+
+/// A tile that was read, so that records near each other, and the nodes above them, do not read it again.
+#[derive(Clone, Debug)]
+struct Known {
+    hashes: Rc<[Hash]>,
+    /// Held against the root.
+    checked: bool,
+}
+
+/// How many tiles are kept.
+const TILES: usize = 256;
 
 /// A record as it may be shown.
 #[derive(Debug)]
@@ -37,7 +54,7 @@ pub struct Shown {
     pub seq: Seq,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether its bytes are those in the tree: if not, it is not what was recorded.
+    /// Whether its bytes are those in the tree: if not, it is not what was recorded, and nothing that it says is known to be true.
     pub in_tree: bool,
     /// What it means, or why this version does not know.
     pub meaning: std::result::Result<Record, String>,
@@ -66,21 +83,22 @@ impl<'reader> View<'reader> {
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
         let nodes = Nodes::read(&snapshot, size)?;
-        let root_at =
-            |of: u64| tree::root_of(of, |level, index| nodes.node(&snapshot, level, index));
-        if let Some(row) = snapshot.commit_row()? {
-            let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
-            if commit.size > size || root_at(commit.size)? != commit.root {
-                return Err(differs("what was signed last"));
-            }
-        }
-        let root = root_at(size)?;
-        Ok(Self {
+        let mut view = Self {
             snapshot,
             size,
             nodes,
-            root,
-        })
+            root: Hash::ZERO,
+            tiles: RefCell::default(),
+            unpacker: RefCell::new(Unpacker::new()?),
+        };
+        if let Some(row) = view.snapshot.commit_row()? {
+            let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
+            if commit.size > size || view.compute_root(commit.size)? != commit.root {
+                return Err(differs("what was signed last"));
+            }
+        }
+        view.root = view.compute_root(size)?;
+        Ok(view)
     }
 
     /// How many records there are.
@@ -91,6 +109,10 @@ impl<'reader> View<'reader> {
     /// The root over all of them.
     pub fn root(&self) -> Hash {
         self.root
+    }
+
+    fn compute_root(&self, size: u64) -> Result<Hash> {
+        tree::root_of(size, |level, index| self.node(level, index))
     }
 
     /// The snapshot beneath.
@@ -123,8 +145,6 @@ impl<'reader> View<'reader> {
         range: Range<u64>,
         mut f: impl FnMut(Shown) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut unpacker = Unpacker::new()?;
-        let mut tile: Option<(u64, Vec<Hash>)> = None;
         let range = range.start..range.end.min(self.size);
         let mut next = range.start;
         self.snapshot.records(range.clone(), |seq, bytes| {
@@ -134,9 +154,13 @@ impl<'reader> View<'reader> {
                 );
             }
             next += 1;
-            let leaf = self.leaf(seq, &mut tile)?;
+            let leaf = self.leaf(seq)?;
             let row = match self.snapshot.vault(seq)? {
-                Some(packed) => unpacker.unpack(&packed, MAX_ROW).map_err(|e| e.to_string()),
+                Some(packed) => self
+                    .unpacker
+                    .borrow_mut()
+                    .unpack(&packed, MAX_ROW)
+                    .map_err(|e| e.to_string()),
                 None => Ok(Vec::new()),
             };
             f(show(seq, bytes, &leaf, row))
@@ -164,19 +188,41 @@ impl<'reader> View<'reader> {
     }
 
     /// The leaf that the tree holds for a record.
-    fn leaf(&self, seq: u64, kept: &mut Option<(u64, Vec<Hash>)>) -> Result<Hash> {
-        let wanted = seq >> 8;
-        if kept.as_ref().is_none_or(|(tile, _)| *tile != wanted) {
-            let hashes = self.nodes.tile(&self.snapshot, 0, wanted)?;
-            self.check_tile(seq, &hashes)?;
-            *kept = Some((wanted, hashes));
+    fn leaf(&self, seq: u64) -> Result<Hash> {
+        let tile = (0, seq >> 8);
+        let known = self.tile(tile)?;
+        if !known.checked {
+            self.check_tile(seq, &known.hashes)?;
+            if let Some(known) = self.tiles.borrow_mut().get_mut(&tile) {
+                known.checked = true;
+            }
         }
         let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
-        let hash = kept
-            .as_ref()
-            .and_then(|(_, hashes)| hashes.get(place))
-            .copied();
+        let hash = known.hashes.get(place).copied();
         hash.ok_or_else(|| differs("its number of records"))
+    }
+
+    /// Reads a tile, or finds it among those that were read.
+    fn tile(&self, tile: (u8, u64)) -> Result<Known> {
+        if let Some(known) = self.tiles.borrow().get(&tile) {
+            return Ok(known.clone());
+        }
+        let known = Known {
+            hashes: self.nodes.tile(&self.snapshot, tile.0, tile.1)?.into(),
+            checked: false,
+        };
+        let mut tiles = self.tiles.borrow_mut();
+        if tiles.len() >= TILES {
+            tiles.clear();
+        }
+        tiles.insert(tile, known.clone());
+        Ok(known)
+    }
+
+    fn node(&self, level: u32, index: u64) -> Result<Hash> {
+        tile::node(level, index, |level, index| {
+            self.tile((level, index)).map(|known| known.hashes)
+        })
     }
 
     /// Holds a tile against the root.

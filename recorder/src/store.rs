@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
 mod batch;
-mod connect;
+pub(crate) mod connect;
 mod reader;
 pub mod schema;
 mod snapshot;

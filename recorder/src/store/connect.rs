@@ -17,7 +17,7 @@ const MAX_VALUE: i32 = (64 << 20) + (1 << 20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens a connection to which the file's content cannot do anything.
-pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let conn = Connection::open_with_flags(
         path,
         flags
@@ -91,8 +91,28 @@ pub(super) fn checkpoint(conn: &Connection, pragma: &str) -> Result<Moved> {
 
 /// Makes "cannot `act` the log's database: reason" of an error of SQLite.
 pub(super) fn sql(act: &str, error: rusqlite::Error) -> Error {
+    let (kind, text) = (kind_of(&error), plain(&error));
+    let made = Error::new(kind, format!("cannot {act} the log's database: {text}"));
+    match kind {
+        ErrorKind::Full => made.with_hint("free some space on this file system and try again"),
+        _ => made,
+    }
+    .with_source(error)
+}
+
+/// What an error of SQLite says, on one line.
+pub(crate) fn plain(error: &rusqlite::Error) -> String {
+    error
+        .to_string()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// What an error of SQLite is about.
+pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     use rusqlite::Error as Sql;
-    let kind = match &error {
+    match error {
         Sql::SqliteFailure(e, _) => match e.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Busy,
             ErrorCode::DiskFull => ErrorKind::Full,
@@ -115,18 +135,7 @@ pub(super) fn sql(act: &str, error: rusqlite::Error) -> Error {
         | Sql::FromSqlConversionFailure(..)
         | Sql::IntegralValueOutOfRange(..) => ErrorKind::Corrupt,
         _ => ErrorKind::Io,
-    };
-    let text: String = error
-        .to_string()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let made = Error::new(kind, format!("cannot {act} the log's database: {text}"));
-    match kind {
-        ErrorKind::Full => made.with_hint("free some space on this file system and try again"),
-        _ => made,
     }
-    .with_source(error)
 }
 
 /// A number as SQLite stores it.
