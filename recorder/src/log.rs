@@ -247,6 +247,16 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// Waits until the record is durable, and gives its number alone: no proof is made.
+    pub(crate) fn number(self) -> Result<Seq> {
+        match self.0.recv() {
+            Ok(answer) => answer.map(|acknowledged| acknowledged.seq),
+            Err(_) => Err(stopped()),
+        }
+    }
+}
+
 impl std::fmt::Debug for Acknowledged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Acknowledged({})", self.seq)

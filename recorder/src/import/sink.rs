@@ -188,11 +188,11 @@ impl<'log> Sink<'log> {
             let Some((seq, pending)) = self.under_way.pop_front() else {
                 return Ok(());
             };
-            let receipt = pending.wait()?;
-            if receipt.seq != seq {
+            let became = pending.number()?;
+            if became != seq {
                 return Err(Error::new(
                     ErrorKind::Poisoned,
-                    format!("record {seq} became {}", receipt.seq),
+                    format!("record {seq} became {became}"),
                 ));
             }
         }

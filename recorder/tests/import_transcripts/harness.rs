@@ -154,11 +154,9 @@ impl Records {
 
     /// The action with an id of its source.
     pub(crate) fn action(&self, source_id: &str) -> &Shown {
-        let found = self.of(Kind::Action);
-        *found
-            .iter()
-            .find(|s| s.text(Field::SourceId) == Some(source_id))
-            .unwrap()
+        let found = self.of(Kind::Action).into_iter();
+        let mut found = found.filter(|s| s.text(Field::SourceId) == Some(source_id));
+        found.next().unwrap()
     }
 }
 
