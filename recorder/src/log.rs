@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A receipt is given only after the COMMIT, and one fsync serves all that waited. The order of a crash-safe commit and of a
-//! seal is written above the code that relies on it ([`writer`]), and a test kills the process at each [`Step`].
+//! seal is written above the code that relies on it (`writer`), and a test kills the process at each [`Step`].
 
 mod backfill;
 mod start;
