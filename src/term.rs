@@ -33,6 +33,8 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     what: String,
     hint: Option<String>,
+    /// Lines below the sentence: where the fault lies.
+    below: Option<String>,
     /// Whoever read our output went away: no failure of ours.
     closed: bool,
 }
@@ -42,6 +44,7 @@ impl Failure {
         Self {
             what: what.into(),
             hint: None,
+            below: None,
             closed: false,
         }
     }
@@ -61,6 +64,12 @@ impl Failure {
         self.closed
     }
 
+    /// Adds lines that show where the fault lies; what others wrote in them has passed [`safe`].
+    pub(crate) fn below(mut self, lines: String) -> Self {
+        self.below = Some(lines);
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -72,6 +81,7 @@ impl From<Error> for Failure {
         Self {
             what: error.to_string(),
             hint: error.hint().map(str::to_owned),
+            below: None,
             closed: false,
         }
     }
@@ -89,6 +99,7 @@ impl From<io::Error> for Failure {
         Self {
             what: format!("cannot write the answer: {}", crate::place::plain(&error)),
             hint: None,
+            below: None,
             closed,
         }
     }
@@ -140,12 +151,20 @@ impl Term {
         let _ = writeln!(io::stderr(), "tacho: {}", text.as_ref());
     }
 
+    /// Whether somebody reads the talk while it happens.
+    pub(crate) fn is_chatty(&self) -> bool {
+        self.chatty
+    }
+
     /// Says why a verb failed, and returns the exit code.
     pub(crate) fn fail(&mut self, failure: &Failure) -> Exit {
         if failure.closed {
             return Exit::Done;
         }
         self.note(safe(&failure.what));
+        for line in failure.below.iter().flat_map(|below| below.lines()) {
+            self.note(format!("  {line}"));
+        }
         if let Some(hint) = &failure.hint {
             let _ = writeln!(io::stderr(), "hint: {}", safe(hint));
         }

@@ -11,6 +11,7 @@ mod cli {
     pub(crate) mod evidence;
     pub(crate) mod help;
     pub(crate) mod home;
+    pub(crate) mod list;
     pub(crate) mod record;
     pub(crate) mod refused;
     pub(crate) mod tiles;

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::log::{Beginning, Log, Options};
@@ -119,7 +119,7 @@ fn main() {
     let began = Instant::now();
     let mut waiting = VecDeque::new();
     for n in 0..records {
-        let draft = Draft::new(event(n), Way::api(0)).unwrap();
+        let draft = log.draft(event(n), Way::api(0)).unwrap();
         waiting.push_back(log.submit(draft).unwrap());
         if waiting.len() == 4096 {
             waiting.pop_front().unwrap().wait().unwrap();

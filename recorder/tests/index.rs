@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use tacho_recorder::draft::{Draft, Way};
+use tacho_recorder::draft::Way;
 use tacho_recorder::filter::{Filter, Key, Term};
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::links;
@@ -32,7 +32,7 @@ use tacho_schemas::body::{Body, Part, Rationale, RationaleSource};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::record::{Actor, ActorType, Record, Role};
-use tacho_schemas::scalar::{Blob, Decimal, List};
+use tacho_schemas::scalar::{Blob, Decimal, List, Set};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::{Fixed, Id, Origin, Seq, Time};
 
@@ -155,7 +155,7 @@ fn make_varied(path: &Path) {
             tool: id(["Bash", "Edit", "BashOutput"][round as usize % 3]),
             class: None,
             effects: None,
-            parts: List::some(vec![Part::Prompt, Part::Tests][..round as usize % 3].to_vec())
+            parts: Set::some(vec![Part::Prompt, Part::Tests][..round as usize % 3].to_vec())
                 .unwrap(),
             rationale: Some(Rationale {
                 source: [RationaleSource::Given, RationaleSource::Absent][round as usize % 2],
@@ -167,7 +167,7 @@ fn make_varied(path: &Path) {
                 consumes: None,
                 decision,
                 deny_kind: (decision == Decision::Deny).then_some(DenyKind::Forbidden),
-                rules: Some(List::new(vec![id("no-secrets")]).unwrap()),
+                rules: Some(Set::new(vec![id("no-secrets")]).unwrap()),
                 policy: None,
                 obligations: None,
                 request_digest: None,
@@ -182,7 +182,7 @@ fn make_varied(path: &Path) {
                 action,
             )
             .with(Field::Command, format!("rm -rf build number{round}"))
-            .with(Field::Summary, "Clean the build; permission denied before")
+            .with(Field::Reason, "Clean the build; permission denied before")
             .with(Field::Path, path),
         ));
         let outcome = Outcome {
@@ -202,8 +202,12 @@ fn make_varied(path: &Path) {
         )));
         if round % 5 == 4 {
             let mutation = Mutation {
-                parts: Some(List::new(vec![Part::Prompt]).unwrap()),
-                rationale: None,
+                parts: Some(Set::new(vec![Part::Prompt]).unwrap()),
+                rationale: Some(Rationale {
+                    source: RationaleSource::Absent,
+                    evidence: None,
+                    confidence: None,
+                }),
                 change: Change::Modify,
                 known: Known::Declared,
                 proposer: None,
@@ -425,6 +429,7 @@ fn values(key: Key, r: &Record, all: &Every) -> Vec<String> {
         (Key::Verdict, Body::Action(a)) => add(&a.verdict.as_ref().unwrap().decision),
         (Key::Rule, Body::Action(_)) => add(&"no-secrets"),
         (Key::Rationale, Body::Action(a)) => add(&a.rationale.as_ref().unwrap().source),
+        (Key::Rationale, Body::Mutation(m)) => add(&m.rationale.as_ref().unwrap().source),
         (Key::Part, Body::Action(a)) => a.parts.iter().flatten().for_each(|p| add(p)),
         (Key::Part, Body::Mutation(m)) => m.parts.iter().flatten().for_each(|p| add(p)),
         (Key::Status, Body::Outcome(o)) => add(&o.status),
@@ -902,9 +907,7 @@ fn a_log_that_grows_meanwhile_is_followed() {
     let mut index = log.index();
     let reader = log.reader();
     for n in 0..20 {
-        open.submit(Draft::new(message(&format!("n{n} all")), Way::api(0)).unwrap())
-            .unwrap()
-            .wait()
+        open.append(message(&format!("n{n} all")), Way::api(0))
             .unwrap();
         index.catch_up(&reader, |_, _| ()).unwrap();
         assert_eq!(
@@ -956,7 +959,7 @@ fn erased_words_leave_the_index() {
         },
         erased: List::new(vec![Erased {
             seq: Seq(hit[0]),
-            fields: Some(List::new(vec![Field::Text.number()]).unwrap()),
+            fields: Some(Set::new(vec![Field::Text.number()]).unwrap()),
             places: None,
         }])
         .unwrap(),
