@@ -328,6 +328,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Reads the initial byte and its argument.
+    #[inline]
     fn head(&mut self) -> Result<(u8, u64)> {
         let start = self.at;
         let offence = |rule| {
@@ -338,6 +339,10 @@ impl<'a> Walker<'a> {
         };
         let first = self.byte(start)?;
         let (major, info) = (first >> 5, first & 0x1f);
+        if info < 24 && major < TAG {
+            // Most items: the argument stands in the first byte.
+            return Ok((major, u64::from(info)));
+        }
         if major == 7 {
             return match info {
                 20 | 21 => Ok((major, u64::from(info))),
