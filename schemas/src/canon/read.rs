@@ -86,7 +86,7 @@ const TRUE: u64 = 21;
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Refusal;
 
-    /// For integers and booleans: no visitor of ours takes something else for them.
+    /// For other integers and booleans: no visitor of theirs takes something else for them.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match self.walker.head()? {
             (UINT, argument) => visitor.visit_u64(argument),
@@ -111,6 +111,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             ),
             (_, argument) => visitor.visit_bool(argument == TRUE),
         }
+    }
+
+    /// What asks for a number takes nothing else: a value of an enumeration has a name too, in JSON.
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        let number = self.expect(UINT, &visitor)?;
+        visitor.visit_u64(number)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
@@ -172,7 +178,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char unit unit_struct tuple_struct struct enum identifier
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char unit unit_struct tuple_struct struct enum identifier
     }
 }
 
