@@ -43,9 +43,9 @@ fn event(n: u64) -> Event {
         model: None,
         on_behalf_of: None,
     };
-    let denied = n % 50 == 0;
+    let denied = n.is_multiple_of(50);
     let body = Action {
-        tool: Id::new(if n % 3 == 0 { "Bash" } else { "Edit" }).unwrap(),
+        tool: Id::new(if n.is_multiple_of(3) { "Bash" } else { "Edit" }).unwrap(),
         class: None,
         effects: None,
         parts: None,
