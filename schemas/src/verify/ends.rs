@@ -418,7 +418,7 @@ impl Fold {
             ));
         }
         let in_force = self.log_key_at(size).and_then(|key| self.log_vkey(key));
-        if !in_force.is_some_and(|key| Signed::open(note, &[key]).is_ok()) {
+        if in_force.is_none_or(|key| Signed::open(note, &[key]).is_err()) {
             let what = format!("the log key that signed it was not in force at size {size}");
             return Err(Fault::before(Breach::Forked, size, what));
         }
