@@ -657,8 +657,8 @@ fn what_is_not_known_is_meaning_and_not_canon() {
     let mut less = entries.clone();
     less.remove(3);
     meaning(&bytes_of(less), "missing field `time`");
-    meaning(&[0x01], "expected map");
-    meaning(&[0x81, 0x01], "expected map");
+    meaning(&[0x01], "not a map");
+    meaning(&[0x81, 0x01], "not a map");
 }
 
 #[test]
