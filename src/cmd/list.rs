@@ -11,6 +11,7 @@ use tacho_recorder::read::{Shown, View};
 use tacho_recorder::why;
 use tacho_recorder::{Clock, ErrorKind, LogDir, Reader, SystemClock};
 use tacho_schemas::Time;
+use tacho_schemas::body::Body;
 use tacho_schemas::content::Field;
 
 use crate::place::{self, Place};
@@ -419,7 +420,14 @@ fn to_line(term: &Term, shown: &Shown, width: usize) -> String {
 
 /// The words that say most about a record, cut to a line.
 fn first_words(shown: &Shown) -> String {
-    let first = why::first_words(shown);
+    let mut first = why::first_words(shown);
+    if let (true, Ok(Body::Evaluation(body))) = (
+        first.is_empty(),
+        shown.meaning.as_ref().map(|record| &record.body),
+    ) && let Some(main) = &body.main
+    {
+        first = format!("{} {}", main.metric, main.score);
+    }
     let mut words: String = first.chars().take(72).collect();
     if words.len() < first.len() {
         words.push('…');
