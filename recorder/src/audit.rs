@@ -257,7 +257,8 @@ fn tiles_in(size: u64) -> u64 {
 /// One record as a thread found it.
 struct Found {
     seq: u64,
-    bytes: Vec<u8>,
+    /// Where its bytes lie in the chunk's.
+    bytes: std::ops::Range<usize>,
     single: tacho_schemas::Result<Single>,
     /// What is wrong with its artefacts.
     artefacts: Vec<String>,
@@ -266,6 +267,8 @@ struct Found {
 /// What a thread found in one chunk.
 #[derive(Default)]
 struct Chunk {
+    /// The records' bytes, one after the other: one allocation that another thread gives back, not one for each.
+    bytes: Vec<u8>,
     found: Vec<Found>,
     rows: u64,
     used: Multiset,
@@ -348,14 +351,15 @@ impl Walk {
             self.referred.join(chunk.referred);
             self.unknown |= chunk.unknown;
             for found in chunk.found {
-                self.take(snapshot, found);
+                let bytes = chunk.bytes.get(found.bytes.clone()).unwrap_or_default();
+                self.take(snapshot, found, bytes);
             }
             progress((number * CHUNK).min(size), size);
         }
         Ok(())
     }
 
-    fn take(&mut self, snapshot: &Snapshot<'_>, found: Found) {
+    fn take(&mut self, snapshot: &Snapshot<'_>, found: Found, bytes: &[u8]) {
         let here = Seq(self.fold.size());
         for what in found.artefacts {
             self.fold.breach(
@@ -366,9 +370,9 @@ impl Walk {
         }
         let leaf = match &found.single {
             Ok(single) => single.leaf,
-            Err(_) => tree::leaf_hash(&found.bytes),
+            Err(_) => tree::leaf_hash(bytes),
         };
-        self.fold.push(Seq(found.seq), &found.bytes, found.single);
+        self.fold.push(Seq(found.seq), bytes, found.single);
         match self.tiles.push(leaf) {
             Ok(filled) => {
                 for tile in filled {
@@ -414,42 +418,46 @@ fn check_every(
     step: u64,
     send: &SyncSender<Chunk>,
 ) {
-    let mut checker = match Checker::open(dir, vault) {
-        Ok(checker) => checker,
-        Err(error) => {
-            let _ = send.send(Chunk {
-                error: Some(error),
-                ..Chunk::default()
-            });
-            return;
+    let outcome = Reader::open(dir).and_then(|reader| {
+        let snapshot = reader.snapshot()?;
+        let mut checker = Checker::new(&snapshot, vault)?;
+        let mut number = first;
+        while number * CHUNK < size {
+            let chunk = checker.check(number * CHUNK..((number + 1) * CHUNK).min(size));
+            // Nobody listens any more: the fold has ended with an error.
+            if send.send(chunk).is_err() {
+                break;
+            }
+            number += step;
         }
-    };
-    let mut number = first;
-    while number * CHUNK < size {
-        let chunk = checker.check(number * CHUNK..((number + 1) * CHUNK).min(size));
-        // Nobody listens any more: the fold has ended with an error.
-        if send.send(chunk).is_err() {
-            return;
-        }
-        number += step;
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        let _ = send.send(Chunk {
+            error: Some(error),
+            ..Chunk::default()
+        });
     }
 }
 
 /// One thread's means to check records.
-struct Checker {
-    reader: Reader,
+struct Checker<'a> {
+    snapshot: &'a Snapshot<'a>,
     unpacker: Unpacker,
     vault: bool,
+    /// The vault rows of a chunk, unpacked, one after the other.
+    rows: Vec<u8>,
     /// Artefacts that were checked, the newest thousands of them: many records share few.
     known: HashSet<Hash>,
 }
 
-impl Checker {
-    fn open(dir: &LogDir, vault: bool) -> Result<Self> {
+impl<'a> Checker<'a> {
+    fn new(snapshot: &'a Snapshot<'a>, vault: bool) -> Result<Self> {
         Ok(Self {
-            reader: Reader::open(dir)?,
+            snapshot,
             unpacker: Unpacker::new()?,
             vault,
+            rows: Vec::new(),
             known: HashSet::new(),
         })
     }
@@ -464,31 +472,34 @@ impl Checker {
 
     fn try_check(&mut self, range: std::ops::Range<u64>, chunk: &mut Chunk) -> Result<()> {
         let Self {
-            reader,
+            snapshot,
             unpacker,
             vault,
+            rows,
             known,
         } = self;
-        let snapshot = reader.snapshot()?;
-        let mut rows = std::collections::HashMap::new();
+        // Number and place of each row, ascending; no place if it cannot be unpacked.
+        let mut places = Vec::new();
+        rows.clear();
         if *vault {
-            let outcome = snapshot.vault_rows(range.clone(), |seq, packed| {
+            snapshot.vault_rows(range.clone(), |seq, packed| {
                 chunk.rows += 1;
-                rows.insert(
-                    seq,
-                    unpacker.unpack(packed, MAX_ROW).map_err(|e| e.to_string()),
-                );
+                let start = rows.len();
+                let unpacked = unpacker.unpack_into(packed, MAX_ROW, rows);
+                places.push((seq, unpacked.ok().map(|()| start..rows.len())));
                 Ok::<(), Error>(())
-            });
-            outcome?;
+            })?;
         }
+        let mut places = places.into_iter().peekable();
         snapshot.records(range, |seq, bytes| {
-            let held = match (*vault, rows.get(&seq)) {
+            while places.next_if(|(of, _)| *of < seq).is_some() {}
+            let held = match (*vault, places.next_if(|(of, _)| *of == seq)) {
                 (false, _) => Vault::Skipped,
                 (true, None) => Vault::Row(None),
-                (true, Some(Ok(row))) => Vault::Row(Some(row)),
-                // No row has these bytes, so the record's text is found wrong.
-                (true, Some(Err(_))) => Vault::Row(Some(&[])),
+                // Without a place no row has these bytes, so the record's text is found wrong.
+                (true, Some((_, place))) => {
+                    Vault::Row(Some(place.and_then(|p| rows.get(p)).unwrap_or_default()))
+                }
             };
             let mut understood = false;
             let single = Single::check_and_show(bytes, held, |record| {
@@ -506,7 +517,7 @@ impl Checker {
             {
                 chunk.used.add(&descriptor.blake3, 1);
                 if !known.contains(&descriptor.blake3) {
-                    match check_artefact(&snapshot, descriptor) {
+                    match check_artefact(snapshot, descriptor) {
                         Ok(()) => {
                             if known.len() >= 4096 {
                                 known.clear();
@@ -517,9 +528,11 @@ impl Checker {
                     }
                 }
             }
+            let start = chunk.bytes.len();
+            chunk.bytes.extend_from_slice(bytes);
             chunk.found.push(Found {
                 seq,
-                bytes: bytes.to_vec(),
+                bytes: start..chunk.bytes.len(),
                 single,
                 artefacts,
             });

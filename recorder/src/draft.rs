@@ -7,13 +7,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use tacho_schemas::body::Body;
-use tacho_schemas::content::{self, Descriptor, Field, MAX_ROW, Row, Salted};
+use tacho_schemas::content::{self, Descriptor, MAX_ROW, Row, Salted};
 use tacho_schemas::event::Event;
-use tacho_schemas::record::{
-    Actor, Artefact, Auth, Claimed, MAX_ARTEFACTS, MAX_CAUSES, MAX_REDACTIONS, Record, Redaction,
-    VERSION, Via,
-};
+use tacho_schemas::record::{Artefact, Auth, Record, Redaction, VERSION, Via};
 use tacho_schemas::scalar::{List, Set};
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
 
@@ -71,20 +67,10 @@ impl Way {
 /// An event that only lacks its place in the log.
 #[derive(Debug)]
 pub struct Draft {
-    actor: Actor,
-    way: Way,
-    reference: Option<Id>,
-    claimed: Option<Claimed>,
-    session: Option<Seq>,
-    generation: Option<Seq>,
-    causes: Option<Set<Seq, MAX_CAUSES>>,
-    body: Body,
-    kind: Kind,
+    /// The record; number, link and times are not yet true.
+    record: Record,
     /// The only number that it may get.
     pub(crate) expected: Option<Seq>,
-    content: Option<BTreeMap<Field, Hash>>,
-    artefacts: Option<List<Artefact, MAX_ARTEFACTS>>,
-    redacted: Option<List<Redaction, MAX_REDACTIONS>>,
     /// The vault row, as it is and packed.
     pub(crate) row: Option<PackedRow>,
     /// Artefacts to store, packed.
@@ -201,17 +187,23 @@ impl Draft {
                 Some(PackedRow { row, packed })
             }
         };
-        Ok(Self {
+        let record = Record {
+            version: VERSION,
+            seq: Seq(0),
+            prev: Hash::ZERO,
+            time: Time(0),
+            mono: 0,
+            kind,
             actor: event.actor,
-            way,
-            reference: event.reference,
+            via: way.via,
+            import: way.import,
+            auth: way.auth,
             claimed: event.claimed,
+            reference: event.reference,
             session: event.session,
             generation: event.generation,
             causes: Set::some(event.causes)?,
             body: event.body,
-            kind,
-            expected: None,
             content: if content.is_empty() {
                 None
             } else {
@@ -219,6 +211,10 @@ impl Draft {
             },
             artefacts: List::some(artefacts)?,
             redacted,
+        };
+        Ok(Self {
+            record,
+            expected: None,
             row,
             files,
         })
@@ -240,15 +236,12 @@ impl Draft {
 
     /// What the record will be about.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.record.kind
     }
 
     /// What was taken out.
     pub fn redacted(&self) -> &[Redaction] {
-        self.redacted
-            .as_ref()
-            .map(List::as_slice)
-            .unwrap_or_default()
+        self.record.redacted()
     }
 
     /// Bytes that the writer will have to move, roughly.
@@ -259,14 +252,7 @@ impl Draft {
 
     /// The name under which a retry of this event is found again, if the caller gave a reference.
     pub(crate) fn reference_key(&self) -> Option<Hash> {
-        let reference = self.reference.as_ref()?;
-        let Way { via, auth, import } = &self.way;
-        Some(reference_key(
-            reference,
-            (*via, auth.as_ref(), *import),
-            self.session,
-            &self.actor,
-        ))
+        reference_key_of(&self.record)
     }
 
     /// Whether an earlier record, with its vault row, says the same as this event.
@@ -283,57 +269,32 @@ impl Draft {
         };
         let empty = Row::empty();
         let ours = self.row.as_ref().map_or(&empty, |row| &row.row);
-        record.kind == self.kind
-            && record.body == self.body
-            && record.actor == self.actor
-            && record.reference == self.reference
-            && record.claimed == self.claimed
-            && record.generation == self.generation
-            && record.causes == self.causes
-            && record.redacted == self.redacted
+        let own = &self.record;
+        record.kind == own.kind
+            && record.body == own.body
+            && record.actor == own.actor
+            && record.reference == own.reference
+            && record.claimed == own.claimed
+            && record.generation == own.generation
+            && record.causes == own.causes
+            && record.redacted == own.redacted
             && texts(row) == texts(ours)
     }
 
-    /// Gives the event its place.
-    pub(crate) fn place(&self, seq: Seq, prev: Hash, time: Time, mono: u64) -> Record {
-        Record {
-            version: VERSION,
-            seq,
-            prev,
-            time,
-            mono,
-            kind: self.kind,
-            actor: self.actor.clone(),
-            via: self.way.via,
-            import: self.way.import,
-            auth: self.way.auth.clone(),
-            claimed: self.claimed.clone(),
-            reference: self.reference.clone(),
-            session: self.session,
-            generation: self.generation,
-            causes: self.causes.clone(),
-            body: self.body.clone(),
-            content: self.content.clone(),
-            artefacts: self.artefacts.clone(),
-            redacted: self.redacted.clone(),
-        }
+    /// Gives the event its place, or another one if it could not be written at the first.
+    pub(crate) fn place(&mut self, seq: Seq, prev: Hash, time: Time, mono: u64) -> &mut Record {
+        let record = &mut self.record;
+        (record.seq, record.prev, record.time, record.mono) = (seq, prev, time, mono);
+        record
     }
 }
 
 /// The name under which a retry of this record is found again, if its caller gave a reference.
-pub(crate) fn reference_key_of(record: &Record) -> Option<Hash> {
-    let way = (record.via, record.auth.as_ref(), record.import);
-    let reference = record.reference.as_ref()?;
-    Some(reference_key(reference, way, record.session, &record.actor))
-}
-
+///
 /// Scoped by the way in, caller, session and actor: one caller's reference never finds another's record.
-fn reference_key(
-    reference: &Id,
-    (via, auth, import): (Via, Option<&Auth>, Option<Seq>),
-    session: Option<Seq>,
-    actor: &Actor,
-) -> Hash {
+pub(crate) fn reference_key_of(record: &Record) -> Option<Hash> {
+    let reference = record.reference.as_ref()?;
+    let auth = record.auth.as_ref();
     let mut hasher = blake3::Hasher::new_derive_key("tacho/v1/ref");
     let uid = auth
         .and_then(|a| a.uid)
@@ -341,20 +302,20 @@ fn reference_key(
     let text = |id: Option<&Id>| id.map_or(String::new(), ToString::to_string);
     let seq = |seq: Option<Seq>| seq.map_or(String::new(), |s| s.to_string());
     for part in [
-        via.name(),
+        record.via.name(),
         &uid,
         &text(auth.and_then(|a| a.token.as_ref())),
         &text(auth.and_then(|a| a.cell.as_ref())),
-        &seq(import),
-        &seq(session),
-        actor.id.as_str(),
+        &seq(record.import),
+        &seq(record.session),
+        record.actor.id.as_str(),
         reference.as_str(),
     ] {
         // No part holds a line feed: ids are printable ASCII.
         hasher.update(part.as_bytes());
         hasher.update(b"\n");
     }
-    Hash(*hasher.finalize().as_bytes())
+    Some(Hash(*hasher.finalize().as_bytes()))
 }
 
 pub(crate) fn unrecordable(why: &str) -> Error {

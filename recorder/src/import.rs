@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::log::Log;
 use crate::read::View;
 
+use lines::Lines;
 pub use sink::Sink;
 
 /// A format of other people's files.
@@ -198,7 +199,8 @@ pub fn import(
         None => Format::guess(&request.path).map(|(format, why)| (format, Some(why)))?,
     };
     let source = Source::open(format, request)?;
-    let digest = source.digest()?;
+    let (digest, lengths) = source.digest()?;
+    let length = lengths.first().copied().unwrap_or(0);
     if !request.again
         && let Some((open, close)) = find(view, &digest)?
     {
@@ -217,17 +219,26 @@ pub fn import(
         Format::Atif => Some(atif::Document::read(&request.path)?),
         _ => None,
     };
-    let mut sink = Sink::open(log, format, &request.path, &source, &digest)?;
+    let mut sink = Sink::open(log, format, &request.path, &source, &lengths, &digest)?;
     match (format, &source) {
         (Format::Atif, _) => {
             if let Some(document) = &document {
                 document.import(&mut sink, known, progress)?;
             }
         }
-        (Format::Codex, _) => codex::import(&request.path, &mut sink, known, progress)?,
+        (Format::Codex, _) => {
+            let lines = Lines::open(&request.path, length)?;
+            codex::import(lines, &request.path, &mut sink, known, progress)?;
+        }
         (Format::Adas, _) => adas::import(&request.path, &mut sink, progress)?,
-        (Format::ClaudeCode, _) => claude_code::import(&request.path, &mut sink, known, progress)?,
-        (Format::CodeEvolve, _) => codeevolve::import(&request.path, &mut sink, progress)?,
+        (Format::ClaudeCode, _) => {
+            let lines = Lines::open(&request.path, length)?;
+            claude_code::import(lines, &request.path, &mut sink, known, progress)?;
+        }
+        (Format::CodeEvolve, _) => {
+            let lines = Lines::open(&request.path, length)?;
+            codeevolve::import(lines, &request.path, &mut sink, progress)?;
+        }
         (Format::Git, Source::Git(history)) => git::import(history, &mut sink, progress)?,
         (Format::OpenEvolve, Source::Files(files)) => {
             openevolve::import(files, &mut sink, progress)?;
@@ -283,11 +294,11 @@ impl Source {
         })
     }
 
-    /// What it is recognised by when it comes again.
-    fn digest(&self) -> Result<Hash> {
+    /// What it is recognised by when it comes again, and how long its files are: what they grow by is not part of the import.
+    fn digest(&self) -> Result<(Hash, Vec<u64>)> {
         match self {
             Self::Files(files) => lines::digest(files),
-            Self::Git(history) => Ok(history.digest),
+            Self::Git(history) => Ok((history.digest, Vec::new())),
         }
     }
 }

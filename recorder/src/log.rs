@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A receipt is given only after the COMMIT, and one fsync serves all that waited. The order of a crash-safe commit and of a
-//! seal is written above the code that relies on it ([`writer`]), and a test kills the process at each [`Step`].
+//! seal is written above the code that relies on it (`writer`), and a test kills the process at each [`Step`].
 
 mod backfill;
 mod start;
@@ -202,6 +202,9 @@ struct Acknowledged {
     leaf: Hash,
     chain: Hash,
     shared: Arc<SignedCommit>,
+    /// The draft, given back to be let go by who made it.
+    #[allow(dead_code, reason = "it is only dropped")]
+    spent: Option<Box<Draft>>,
 }
 
 /// What all records of one commit share.
@@ -239,6 +242,16 @@ impl Pending {
     pub fn wait(self) -> Result<Receipt> {
         match self.0.recv() {
             Ok(answer) => answer?.into_receipt(),
+            Err(_) => Err(stopped()),
+        }
+    }
+}
+
+impl Pending {
+    /// Waits until the record is durable, and gives its number alone: no proof is made.
+    pub(crate) fn number(self) -> Result<Seq> {
+        match self.0.recv() {
+            Ok(answer) => answer.map(|acknowledged| acknowledged.seq),
             Err(_) => Err(stopped()),
         }
     }

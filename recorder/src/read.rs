@@ -14,12 +14,12 @@ use std::rc::Rc;
 use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
 use tacho_schemas::record::Record;
-use tacho_schemas::tile::{self, Tile};
+use tacho_schemas::tile;
 use tacho_schemas::tree;
 use tacho_schemas::{Hash, Kind, Seq};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::state::{self, tile_of};
+use crate::log::state::Nodes;
 use crate::pack::Unpacker;
 use crate::store::{Reader, Snapshot};
 
@@ -30,8 +30,9 @@ pub use history::{End, Epoch, History};
 pub struct View<'reader> {
     snapshot: Snapshot<'reader>,
     size: u64,
+    nodes: Nodes,
     root: Hash,
-    tiles: RefCell<HashMap<Tile, Known>>,
+    tiles: RefCell<HashMap<(u8, u64), Known>>,
     unpacker: RefCell<Unpacker>,
 }
 
@@ -81,9 +82,11 @@ impl<'reader> View<'reader> {
         let size = snapshot
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
+        let nodes = Nodes::read(&snapshot, size)?;
         let mut view = Self {
             snapshot,
             size,
+            nodes,
             root: Hash::ZERO,
             tiles: RefCell::default(),
             unpacker: RefCell::new(Unpacker::new()?),
@@ -186,7 +189,7 @@ impl<'reader> View<'reader> {
 
     /// The leaf that the tree holds for a record.
     fn leaf(&self, seq: u64) -> Result<Hash> {
-        let tile = tile_of(self.size, 0, seq >> 8)?;
+        let tile = (0, seq >> 8);
         let known = self.tile(tile)?;
         if !known.checked {
             self.check_tile(seq, &known.hashes)?;
@@ -200,12 +203,12 @@ impl<'reader> View<'reader> {
     }
 
     /// Reads a tile, or finds it among those that were read.
-    fn tile(&self, tile: Tile) -> Result<Known> {
+    fn tile(&self, tile: (u8, u64)) -> Result<Known> {
         if let Some(known) = self.tiles.borrow().get(&tile) {
             return Ok(known.clone());
         }
         let known = Known {
-            hashes: state::read_tile(&self.snapshot, tile)?.into(),
+            hashes: self.nodes.tile(&self.snapshot, tile.0, tile.1)?.into(),
             checked: false,
         };
         let mut tiles = self.tiles.borrow_mut();
@@ -218,8 +221,7 @@ impl<'reader> View<'reader> {
 
     fn node(&self, level: u32, index: u64) -> Result<Hash> {
         tile::node(level, index, |level, index| {
-            let tile = tile_of(self.size, level, index)?;
-            self.tile(tile).map(|known| known.hashes)
+            self.tile((level, index)).map(|known| known.hashes)
         })
     }
 

@@ -29,13 +29,17 @@ use tacho_schemas::scalar::List;
 
 use crate::error::{Error, ErrorKind, Result};
 use lazy::Lazy;
-use pattern::{Pattern, Patterns};
+use pattern::{Pattern, Patterns, Sighting};
 
 /// What every marker begins with; the kind and `]` follow.
 const MARKER: &[u8] = b"[redacted:";
 
 /// Taking one secret out can bring another to light; more rounds than this are never seen outside tests made for it.
 const ROUNDS: usize = 16;
+
+/// Inside something harmless that is longer than this, its pattern does not look again: hostile text cannot make it look over and
+/// over. What is shorter may hold the same pattern once more, as in `token=https://a/?token=…`.
+const LONG: usize = 256;
 
 static BUILTIN: OnceLock<Arc<Redactor>> = OnceLock::new();
 
@@ -146,7 +150,8 @@ impl Redactor {
     pub fn redact_bytes<'a>(&self, bytes: &'a [u8]) -> (Cow<'a, [u8]>, Found) {
         let mut found = Found::default();
         let mut now = Cow::Borrowed(bytes);
-        // INVARIANT: what is returned has nothing left to take out, so that a second call changes nothing.
+        // INVARIANT: what is returned has nothing left to take out, so that a second call changes nothing. Each round leaves less
+        // text that is not a marker.
         for _ in 0..ROUNDS {
             let spans = self.spans(&now);
             if spans.is_empty() {
@@ -167,7 +172,7 @@ impl Redactor {
     /// What is to be replaced: apart from each other, in order.
     fn spans(&self, bytes: &[u8]) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
-        // Where a pattern has found something, it need not look inside again.
+        // Where a pattern has found something, it does not look inside again.
         let mut past: Vec<usize> = Vec::new();
         let mut marker = 0..0;
         for hit in self.literals.find_overlapping_iter(bytes) {
@@ -192,12 +197,21 @@ impl Redactor {
                 if past.get(*place).is_some_and(|past| at < *past) {
                     continue;
                 }
-                let Some(range) = pattern.find(bytes, literal, at) else {
+                let Some(sighting) = pattern.find(bytes, literal, at) else {
                     continue;
                 };
-                past.resize(self.patterns.len(), 0);
-                if let Some(past) = past.get_mut(*place) {
-                    *past = range.end;
+                let (range, is_secret) = match sighting {
+                    Sighting::Secret(range) => (range, true),
+                    Sighting::Harmless(range) => (range, false),
+                };
+                if is_secret || range.len() > LONG {
+                    past.resize(self.patterns.len(), 0);
+                    if let Some(past) = past.get_mut(*place) {
+                        *past = range.end;
+                    }
+                }
+                if !is_secret {
+                    continue;
                 }
                 spans.push(Span {
                     range: whole_characters(bytes, range),
@@ -377,6 +391,5 @@ mod tests {
         for pattern in &redactor.patterns {
             assert!(!pattern.yes.is_empty(), "{} has no example", pattern.kind);
         }
-        assert!(redactor.patterns.len() > 60);
     }
 }

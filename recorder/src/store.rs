@@ -51,6 +51,9 @@ pub struct Store {
     wal_path: std::path::PathBuf,
     /// Bytes from the start of the WAL for which space is taken.
     wal_held: u64,
+    /// About so many bytes were added to the WAL since all of it was moved. Its length says nothing of that: the file is written anew
+    /// from the start and never gets shorter.
+    unmoved: u64,
     poisoned: bool,
 }
 
@@ -110,6 +113,7 @@ impl Store {
             wal: None,
             wal_path: dir.wal(),
             wal_held: 0,
+            unmoved: 0,
             poisoned: false,
         }
     }
@@ -146,16 +150,26 @@ impl Store {
     pub fn wal_truncate(&mut self) -> Result<()> {
         self.sound()?;
         self.truncate()?;
-        self.wal_held = 0;
+        (self.wal_held, self.unmoved) = (0, 0);
         Ok(())
+    }
+
+    /// About how many bytes of the write-ahead log wait to be moved into the database.
+    pub fn unmoved(&self) -> u64 {
+        self.unmoved
     }
 
     /// Moves what another connection's checkpoint left over: after it, the next commit starts the WAL anew.
     ///
-    /// What cannot be moved now stays where it is, durable all the same.
+    /// What cannot be moved now stays where it is, durable all the same, and is tried again when half as much has been added.
     pub fn move_the_rest(&mut self) -> Result<()> {
         self.sound()?;
-        checkpoint(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+        let moved = checkpoint(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        self.unmoved = match moved.busy || moved.moved < moved.frames {
+            true => self.unmoved / 2,
+            false => 0,
+        };
+        Ok(())
     }
 
     fn truncate(&self) -> Result<()> {

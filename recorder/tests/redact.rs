@@ -368,23 +368,22 @@ fn every_secret_is_found_wherever_it_stands() {
 
 #[test]
 fn nothing_in_real_traces_is_taken_for_a_secret() {
-    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/traces");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let mut folders = vec![fixtures.join("traces"), fixtures.join("lineages")];
     let mut files = 0;
-    for folder in std::fs::read_dir(traces)
-        .unwrap()
-        .map(|f| f.unwrap().path())
-        .filter(|f| f.is_dir())
-    {
-        for file in std::fs::read_dir(folder)
-            .unwrap()
-            .map(|f| f.unwrap().path())
-        {
-            let (_, found) = REDACTOR.redact_bytes(&std::fs::read(&file).unwrap());
-            assert!(found.is_empty(), "{}: {found}", file.display());
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap() {
+            let path = path.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let (_, found) = REDACTOR.redact_bytes(&std::fs::read(&path).unwrap());
+            assert!(found.is_empty(), "{}: {found}", path.display());
             files += 1;
         }
     }
-    assert_eq!(files, 10);
+    assert!(files > 80, "{files}");
 }
 
 #[test]

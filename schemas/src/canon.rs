@@ -2,7 +2,7 @@
 //!
 //! RFC 8949 section 4.2.1 with everything removed that we do not need. ciborium alone accepts long integers, indefinite
 //! lengths, any key order, tags and trailing bytes, also when its output is encoded again and compared; so a walker of
-//! our own reads the bytes first and refuses at the first offence, and a reader of our own ([`read`](self::read()), four times as
+//! our own reads the bytes first and refuses at the first offence, and a reader of our own (`read`, four times as
 //! fast) makes types of what is left. What the walker refuses, beyond malformed CBOR:
 //!
 //! - integers and lengths that are not in their shortest form, and integers outside i64 and u64
@@ -328,6 +328,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Reads the initial byte and its argument.
+    #[inline]
     fn head(&mut self) -> Result<(u8, u64)> {
         let start = self.at;
         let offence = |rule| {
@@ -338,6 +339,10 @@ impl<'a> Walker<'a> {
         };
         let first = self.byte(start)?;
         let (major, info) = (first >> 5, first & 0x1f);
+        if info < 24 && major < TAG {
+            // Most items: the argument stands in the first byte.
+            return Ok((major, u64::from(info)));
+        }
         if major == 7 {
             return match info {
                 20 | 21 => Ok((major, u64::from(info))),

@@ -180,11 +180,17 @@ fn without_place(error: &serde_json::Error) -> String {
         .rsplit_once(" at line ")
         .map_or(text.as_str(), |(message, _)| message);
     // The names of Rust's types mean nothing to whoever wrote the JSON.
-    ["u64", "u32", "u16", "i64"]
-        .iter()
-        .fold(message.to_owned(), |message, name| {
-            message.replace(&format!("expected {name}"), "expected a whole number")
-        })
+    const NOT_NEGATIVE: &str = "a whole number, 0 or more";
+    [
+        ("u64", NOT_NEGATIVE),
+        ("u32", NOT_NEGATIVE),
+        ("u16", NOT_NEGATIVE),
+        ("i64", "a whole number"),
+    ]
+    .iter()
+    .fold(message.to_owned(), |message, (name, words)| {
+        message.replace(&format!("expected {name}"), &format!("expected {words}"))
+    })
 }
 
 /// An event of which only the kind is read.

@@ -1,42 +1,44 @@
 //! What a record points to: the edges along which causes and effects are walked.
 
 use crate::body::{Body, Rationale};
+use crate::map::cbor_enum;
 use crate::record::Record;
 use crate::scalar::Seq;
 
-/// How one record points to an earlier one.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Link {
-    /// It led to this.
-    Cause,
-    /// This record is its outcome, or a change that it allowed.
-    Action,
-    /// This record rests on its approval, or answers its hold.
-    Approval,
-    /// This record's rationale points to it.
-    Evidence,
-    /// It is what this generation was inspired by.
-    Inspiration,
-    /// It made this generation, or is undone by this mutation.
-    Mutation,
-    /// This generation descends from it.
-    Parent,
-    /// This evaluation measures it.
-    Subject,
-    /// This record continues or supersedes it: a lease, a policy.
-    Predecessor,
-    /// The switch that this release opens, or the scope of a kill or lease.
-    Switch,
-    /// The session that it happened in, or that started this one.
-    Session,
-    /// The policy in force.
-    Policy,
-    /// The generation in force.
-    Generation,
-    /// The first generation of its lineage.
-    Lineage,
-    /// The import that brought it.
-    Import,
+cbor_enum! {
+    /// How one record points to an earlier one. The numbers are those of the derived index, not of the format.
+    pub enum Link {
+        /// It led to this.
+        1 "cause" => Cause,
+        /// This record is its outcome, or a change that it allowed.
+        2 "action" => Action,
+        /// This record rests on its approval, or answers its hold.
+        3 "approval" => Approval,
+        /// This record's rationale points to it.
+        4 "evidence" => Evidence,
+        /// It is what this generation was inspired by.
+        5 "inspiration" => Inspiration,
+        /// It made this generation, or is undone by this mutation.
+        6 "mutation" => Mutation,
+        /// This generation descends from it.
+        7 "parent" => Parent,
+        /// This evaluation measures it.
+        8 "subject" => Subject,
+        /// This record continues or supersedes it: a lease, a policy.
+        9 "predecessor" => Predecessor,
+        /// The switch that this release opens, or the scope of a kill or lease.
+        10 "switch" => Switch,
+        /// The session that it happened in, or that started this one.
+        11 "session" => Session,
+        /// The policy in force.
+        12 "policy" => Policy,
+        /// The generation in force.
+        13 "generation" => Generation,
+        /// The first generation of its lineage.
+        14 "lineage" => Lineage,
+        /// The import that brought it.
+        15 "import" => Import,
+    }
 }
 
 impl Link {
@@ -46,27 +48,6 @@ impl Link {
             self,
             Self::Session | Self::Policy | Self::Generation | Self::Lineage | Self::Import
         )
-    }
-
-    /// The name used in JSON and in the index.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cause => "cause",
-            Self::Action => "action",
-            Self::Approval => "approval",
-            Self::Evidence => "evidence",
-            Self::Inspiration => "inspiration",
-            Self::Mutation => "mutation",
-            Self::Parent => "parent",
-            Self::Subject => "subject",
-            Self::Predecessor => "predecessor",
-            Self::Switch => "switch",
-            Self::Session => "session",
-            Self::Policy => "policy",
-            Self::Generation => "generation",
-            Self::Lineage => "lineage",
-            Self::Import => "import",
-        }
     }
 }
 

@@ -159,6 +159,8 @@ fn is_beyond_cddl(error: &Error) -> bool {
         "does not fit the scope",
         "an erasure of nothing",
         "an empty map",
+        "`redacted` is not ascending",
+        "an epoch begins after its seal",
         "the suite is not known",
     ]
     .iter()

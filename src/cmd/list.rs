@@ -8,8 +8,10 @@ use std::time::Duration;
 use tacho_recorder::filter::{Filter, FilterError};
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::read::{Shown, View};
+use tacho_recorder::why;
 use tacho_recorder::{Clock, ErrorKind, LogDir, Reader, SystemClock};
 use tacho_schemas::Time;
+use tacho_schemas::body::Body;
 use tacho_schemas::content::Field;
 
 use crate::place::{self, Place};
@@ -418,29 +420,14 @@ fn to_line(term: &Term, shown: &Shown, width: usize) -> String {
 
 /// The words that say most about a record, cut to a line.
 fn first_words(shown: &Shown) -> String {
-    const FIELDS: [Field; 12] = [
-        Field::Summary,
-        Field::Text,
-        Field::Path,
-        Field::Command,
-        Field::Name,
-        Field::Goal,
-        Field::Reason,
-        Field::Detail,
-        Field::Error,
-        Field::Output,
-        Field::Reasoning,
-        Field::Input,
-    ];
-    let text = FIELDS
-        .iter()
-        .find_map(|field| shown.text(*field))
-        .unwrap_or_default();
-    let first = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default()
-        .trim();
+    let mut first = why::first_words(shown);
+    if let (true, Ok(Body::Evaluation(body))) = (
+        first.is_empty(),
+        shown.meaning.as_ref().map(|record| &record.body),
+    ) && let Some(main) = &body.main
+    {
+        first = format!("{} {}", main.metric, main.score);
+    }
     let mut words: String = first.chars().take(72).collect();
     if words.len() < first.len() {
         words.push('…');

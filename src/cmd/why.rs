@@ -1,12 +1,9 @@
 //! `tacho why`: the seven answers about one record.
 
-use std::collections::HashMap;
-
-use tacho_recorder::Error;
+use tacho_recorder::index::Index;
 use tacho_recorder::read::View;
 use tacho_recorder::why::{Explanation, Stage, Statement, explain};
 use tacho_schemas::Seq;
-use tacho_schemas::links::Link;
 use tacho_schemas::safe::safe_block;
 
 use crate::place::{self, Place};
@@ -37,10 +34,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let reader = place::reader(&place.open_to_read()?)?;
+    let dir = place.open_to_read()?;
+    let reader = place::reader(&dir)?;
+    let mut index = Index::open(&dir)?;
+    let mut progress = term.progress("indexing");
+    index.catch_up(&reader, |done, all| progress.show(done, all))?;
+    drop(progress);
     let view = View::new(&reader)?;
-    let effects = effects_of(&view)?;
-    let found = |seq: Seq| Ok(effects.get(&seq).cloned().unwrap_or_default());
+    let found = |seq: Seq| {
+        let effects = index.effects(seq)?;
+        Ok(effects
+            .into_iter()
+            .map(|link| (link.relation, link.seq))
+            .collect())
+    };
     let explanation = explain(&view, &found, Seq(args.seq))?;
     let doubtful = explanation
         .answers
@@ -61,18 +68,6 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         return Ok(Exit::Negative);
     }
     Ok(Exit::Done)
-}
-
-/// What points to each record.
-fn effects_of(view: &View<'_>) -> Result<HashMap<Seq, Vec<(Link, Seq)>>, Failure> {
-    let mut effects: HashMap<Seq, Vec<(Link, Seq)>> = HashMap::new();
-    view.records(0..view.size(), |shown| {
-        for (link, cause) in shown.meaning.iter().flat_map(|record| record.links()) {
-            effects.entry(cause).or_default().push((link, shown.seq));
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(effects)
 }
 
 struct Printer {
@@ -199,7 +194,15 @@ impl Printer {
 
     fn diff(&self, term: &mut Term, text: &str) -> Result<(), Failure> {
         let text = safe_block(text);
-        let lines: Vec<String> = text.lines().map(|line| format!("     {line}")).collect();
+        let room = if self.full {
+            usize::MAX
+        } else {
+            self.width.saturating_sub(5)
+        };
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| format!("     {}", cut(line, room)))
+            .collect();
         self.some_of(term, &lines, "     ", |line| {
             match line.trim_start().as_bytes().first() {
                 Some(b'+') => Some(Tone::Good),

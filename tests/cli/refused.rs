@@ -107,12 +107,12 @@ fn lines_that_are_no_events() {
         (
             "seal",
             br#"{"kind":"seal"}"#.to_vec(),
-            "a seal is written by the recorder only",
+            "`seal` is for the recorder alone to write",
         ),
         (
             "approval",
             with("message", "approval"),
-            "an approval is written by the recorder only",
+            "`approval` is for the recorder alone to write",
         ),
         (
             "long text",

@@ -37,6 +37,7 @@ pub(super) fn looks_like(head: &str) -> Option<&'static str> {
 
 /// Reads a transcript into the sink.
 pub(super) fn import(
+    lines: Lines,
     path: &Path,
     sink: &mut Sink<'_>,
     known: &mut Known,
@@ -52,7 +53,7 @@ pub(super) fn import(
         turns: HashMap::new(),
         calls: HashMap::new(),
     };
-    transcript::read(path, &mut reader, progress)?;
+    transcript::read(lines, &mut reader, progress)?;
     for _ in 0..reader.calls.len() {
         reader.sink.lose("call_without_result");
     }

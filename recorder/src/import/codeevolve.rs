@@ -48,11 +48,11 @@ struct Stand {
 
 /// Reads a lineage into the sink.
 pub(super) fn import(
+    mut lines: Lines,
     path: &Path,
     sink: &mut Sink<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
-    let mut lines = Lines::open(path)?;
     let (all, mut start) = (lines.length.saturating_mul(2), 0);
     let (mut names, mut stands, mut runs) = (Vec::new(), Vec::new(), Vec::new());
     let mut by_id = HashMap::new();

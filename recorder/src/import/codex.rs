@@ -62,6 +62,7 @@ fn is_bare_meta(line: &Json<'_>) -> bool {
 
 /// Reads a rollout into the sink.
 pub(super) fn import(
+    lines: Lines,
     path: &Path,
     sink: &mut Sink<'_>,
     known: &mut Known,
@@ -82,7 +83,7 @@ pub(super) fn import(
         ended: HashMap::new(),
         doubles: Doubles::default(),
     };
-    transcript::read(path, &mut reader, progress)?;
+    transcript::read(lines, &mut reader, progress)?;
     reader.flush(None)?;
     for event in std::mem::take(&mut reader.doubles.events) {
         reader.sink.lose(&format!("event:{}_alone", event.0));

@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(8);
         while let Some(key) = map.next_key_seed(Key)? {
             entries.push((key, map.next_value_seed(self)?));
         }

@@ -78,16 +78,20 @@ pub(super) fn head(path: &Path) -> Result<String> {
 }
 
 /// BLAKE3 over files, each with its length: what a file is recognised by when it comes again.
-pub(super) fn digest(paths: &[PathBuf]) -> Result<Hash> {
+///
+/// The lengths are given back: what a file grows by from here on is not part of the import.
+pub(super) fn digest(paths: &[PathBuf]) -> Result<(Hash, Vec<u64>)> {
     let mut hasher = blake3::Hasher::new();
+    let mut lengths = Vec::with_capacity(paths.len());
     for path in paths {
         let (file, length) = open(path)?;
         hasher.update(&length.to_be_bytes());
         hasher
             .update_reader(file.take(length))
             .map_err(|e| Error::io("read", path, e))?;
+        lengths.push(length);
     }
-    Ok(Hash(*hasher.finalize().as_bytes()))
+    Ok((Hash(*hasher.finalize().as_bytes()), lengths))
 }
 
 /// The text of a whole file, for formats that are one JSON value.
@@ -171,8 +175,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let (file, length) = open(path)?;
+    /// Opens a file, to be read as far as it went when it was recognised.
+    pub(super) fn open(path: &Path, length: u64) -> Result<Self> {
+        let (file, _) = open(path)?;
         Ok(Self {
             input: BufReader::with_capacity(1 << 16, file.take(length)),
             path: path.to_owned(),

@@ -65,9 +65,10 @@ impl<'log> Sink<'log> {
         format: Format,
         path: &Path,
         source: &Source,
+        lengths: &[u64],
         digest: &Hash,
     ) -> Result<Self> {
-        let mut pieces = Pieces::of(source, path);
+        let mut pieces = Pieces::of(source, lengths, path);
         let mut event = Event::new(system()?, phase(Phase::Open, format)?)
             .with(Field::Path, path.display().to_string())
             .with(Field::Digest, digest.to_string());
@@ -187,11 +188,11 @@ impl<'log> Sink<'log> {
             let Some((seq, pending)) = self.under_way.pop_front() else {
                 return Ok(());
             };
-            let receipt = pending.wait()?;
-            if receipt.seq != seq {
+            let became = pending.number()?;
+            if became != seq {
                 return Err(Error::new(
                     ErrorKind::Poisoned,
-                    format!("record {seq} became {}", receipt.seq),
+                    format!("record {seq} became {became}"),
                 ));
             }
         }
@@ -252,20 +253,22 @@ fn phase(phase: Phase, format: Format) -> Result<Import> {
 
 /// The original bytes, in pieces that end with lines where they can.
 struct Pieces {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, u64)>,
     current: Option<(Box<dyn Read>, PathBuf, Vec<u8>)>,
     place: usize,
 }
 
 impl Pieces {
-    fn of(source: &Source, path: &Path) -> Self {
+    fn of(source: &Source, lengths: &[u64], path: &Path) -> Self {
         let mut pieces = Self {
             files: Vec::new(),
             current: None,
             place: 0,
         };
         match source {
-            Source::Files(files) => pieces.files.clone_from(files),
+            Source::Files(files) => {
+                pieces.files = files.iter().cloned().zip(lengths.iter().copied()).collect();
+            }
             Source::Git(history) => {
                 let listing = Box::new(Cursor::new(history.listing.clone()));
                 pieces.current = Some((listing, path.to_owned(), Vec::new()));
@@ -279,11 +282,11 @@ impl Pieces {
         let mut taken = Vec::new();
         while taken.len() < PIECES {
             let Some((input, path, rest)) = &mut self.current else {
-                let Some(path) = self.files.get(self.place).cloned() else {
+                let Some((path, length)) = self.files.get(self.place).cloned() else {
                     break;
                 };
                 self.place += 1;
-                let (file, length) = lines::open(&path)?;
+                let (file, _) = lines::open(&path)?;
                 self.current = Some((Box::new(file.take(length)), path, Vec::new()));
                 continue;
             };

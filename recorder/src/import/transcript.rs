@@ -1,7 +1,6 @@
 //! What transcripts of different harnesses have in common: words before a call are its rationale, lines name each other.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 
 use tacho_schemas::body::{Rationale, RationaleSource};
 use tacho_schemas::canon;
@@ -104,11 +103,10 @@ pub(super) trait Transcript {
 
 /// Reads a transcript to its end.
 pub(super) fn read(
-    path: &Path,
+    mut lines: Lines,
     transcript: &mut impl Transcript,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
-    let mut lines = Lines::open(path)?;
     while lines.advance()? {
         progress(lines.end(), lines.length);
         let lost = match lines.text() {

@@ -190,7 +190,7 @@ impl<'a> Writer<'a> {
                 .execute([
                     stored(link.seq.0),
                     stored(record.seq.0),
-                    link.relation.number(),
+                    i64::try_from(link.relation.number()).unwrap_or(0),
                 ])
                 .map_err(sql("write"))?;
         }

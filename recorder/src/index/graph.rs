@@ -99,7 +99,9 @@ impl Index {
             let (effect, relation): (i64, i64) = row.map_err(sql("read"))?;
             Ok(Link {
                 seq: Seq(ours(effect)?),
-                relation: Relation::from_number(relation)
+                relation: u64::try_from(relation)
+                    .ok()
+                    .and_then(Relation::from_number)
                     .ok_or_else(|| damaged("an unknown relation"))?,
             })
         })

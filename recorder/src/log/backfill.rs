@@ -13,7 +13,7 @@ use crate::dir::{Lock, LogDir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Checkpointer, Store};
 
-/// The WAL is moved when it is longer than this.
+/// The WAL is moved when so much was added to it.
 const LIMIT: u64 = 8 << 20;
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Backfill {
 
     /// Called between commits.
     pub(super) fn keep_small(&self, store: &mut Store) -> Result<()> {
-        if store.wal_bytes()? < LIMIT {
+        if store.unmoved() < LIMIT {
             return Ok(());
         }
         if self.done.swap(false, Ordering::Acquire) {

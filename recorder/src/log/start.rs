@@ -445,8 +445,9 @@ fn unsigned(snapshot: &crate::store::Snapshot<'_>, state: &State) -> Result<u64>
     if commit.log_id != state.log_id || commit.size > state.size() {
         return Err(refused("is of another log, or of a longer one"));
     }
+    let nodes = state.nodes();
     let root = tree::root_of(commit.size, |level, index| {
-        state::node(snapshot, state.size(), level, index)
+        nodes.node(snapshot, level, index)
     })?;
     if root != commit.root {
         return Err(refused("has another root"));
@@ -496,9 +497,9 @@ fn signed(
     key: &SigningKey,
     options: &Options,
 ) -> Result<Vec<u8>> {
-    let draft = Draft::own(Event::new(recorder()?, body))?;
+    let mut draft = Draft::own(Event::new(recorder()?, body))?;
     let time = Time(options.clock.wall_ns());
-    let mut record = draft.place(seq, prev, time, options.clock.boottime_ns());
+    let record = draft.place(seq, prev, time, options.clock.boottime_ns());
     record
         .body
         .set_signature(Some(sign::sign(key, purpose, &record.encode_unsigned()?)));

@@ -56,8 +56,8 @@ impl State {
         let Body::Genesis(genesis) = &first.1.body else {
             return Err(corrupt("the first record is no genesis".to_owned()));
         };
-        let tiles = Tiles::resume(size, |tile| read_partial(snapshot, tile))?;
-        let tree = Frontier::from_nodes(size, |level, index| node(snapshot, size, level, index))?;
+        let nodes = Nodes::read(snapshot, size)?;
+        let tree = Frontier::from_nodes(size, |level, index| nodes.node(snapshot, level, index))?;
         let last_seq = size.saturating_sub(1);
         let (bytes, last) = record(snapshot, last_seq)?;
         let mut state = Self {
@@ -66,7 +66,7 @@ impl State {
             identity: genesis.identity_key,
             log_key: genesis.log_key,
             tree,
-            tiles,
+            tiles: nodes.edge,
             head: chain::link(&last.prev, &bytes),
             epoch: 0,
             epoch_key: genesis.epoch_key,
@@ -148,9 +148,8 @@ impl State {
             refused("the last checkpoint is not signed by the log key".to_owned()).with_source(e)
         })?;
         let size = body.size();
-        let root = tree::root_of(size, |level, index| {
-            node(snapshot, self.size(), level, index)
-        })?;
+        let nodes = self.nodes();
+        let root = tree::root_of(size, |level, index| nodes.node(snapshot, level, index))?;
         if root != *body.root() {
             return Err(refused(format!(
                 "the log differs from its last checkpoint at size {size}"
@@ -161,6 +160,8 @@ impl State {
 
     /// Checks every record from this number on: encoding, number, link, and that the tiles hold its leaf.
     pub(super) fn check_from(&self, snapshot: &Snapshot<'_>, from: u64) -> Result<()> {
+        let nodes = self.nodes();
+        let mut leaves: Option<(u64, Vec<Hash>)> = None;
         let mut expected = from;
         let mut head = None;
         snapshot.records(from..self.size(), |seq, bytes| {
@@ -174,7 +175,15 @@ impl State {
                     "record {seq} does not follow the record before it"
                 )));
             }
-            if node(snapshot, self.size(), 0, seq)? != tree::leaf_hash(bytes) {
+            let index = seq >> 8;
+            let tile = match leaves.take().filter(|(at, _)| *at == index) {
+                Some((_, tile)) => tile,
+                None => nodes.tile(snapshot, 0, index)?,
+            };
+            let place = usize::try_from(seq & 0xff).unwrap_or(usize::MAX);
+            let held = tile.get(place).copied();
+            leaves = Some((index, tile));
+            if held != Some(tree::leaf_hash(bytes)) {
                 return Err(corrupt(format!("the tree does not hold record {seq}")));
             }
             head = Some(chain::link(&frame.prev, bytes));
@@ -185,6 +194,14 @@ impl State {
             return Err(corrupt(format!("record {expected} is missing")));
         }
         Ok(())
+    }
+
+    /// The nodes of the tree as it is durable.
+    pub(super) fn nodes(&self) -> Nodes {
+        Nodes {
+            size: self.size(),
+            edge: self.tiles.clone(),
+        }
     }
 
     /// The name under which the current epoch's key signs.
@@ -209,15 +226,39 @@ pub(super) fn record(snapshot: &Snapshot<'_>, seq: u64) -> Result<(Vec<u8>, Reco
     Ok((bytes, record))
 }
 
-/// Returns a node of a tree of this size, from tiles and, at the right edge, from records.
-pub(crate) fn node(snapshot: &Snapshot<'_>, size: u64, level: u32, index: u64) -> Result<Hash> {
-    tile::node(level, index, |level, index| {
-        read_tile(snapshot, tile_of(size, level, index)?)
-    })
+/// The nodes of a tree: from its full tiles, and from those at the right edge, which are put together once.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    size: u64,
+    edge: Tiles,
+}
+
+impl Nodes {
+    /// Puts the right edge together: reads at most 255 records, and 255 tiles a level.
+    pub(crate) fn read(snapshot: &Snapshot<'_>, size: u64) -> Result<Self> {
+        let edge = Tiles::resume(size, |tile| read_partial(snapshot, tile))?;
+        Ok(Self { size, edge })
+    }
+
+    /// Returns a node.
+    pub(crate) fn node(&self, snapshot: &Snapshot<'_>, level: u32, index: u64) -> Result<Hash> {
+        tile::node(level, index, |level, index| {
+            self.tile(snapshot, level, index)
+        })
+    }
+
+    /// Returns the hashes of a tile, as many as it has at this size.
+    pub(crate) fn tile(&self, snapshot: &Snapshot<'_>, level: u8, index: u64) -> Result<Vec<Hash>> {
+        let tile = tile_of(self.size, level, index)?;
+        match self.edge.row(level) {
+            Some(row) if !tile.is_full() => Ok(row.to_vec()),
+            _ => read_tile(snapshot, tile),
+        }
+    }
 }
 
 /// The tile with this place in a tree of this size, as wide as it is there.
-pub(crate) fn tile_of(size: u64, level: u8, index: u64) -> Result<Tile> {
+fn tile_of(size: u64, level: u8, index: u64) -> Result<Tile> {
     let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
     let width = hashes.saturating_sub(index << 8).min(256);
     Ok(Tile::new(
@@ -228,7 +269,7 @@ pub(crate) fn tile_of(size: u64, level: u8, index: u64) -> Result<Tile> {
 }
 
 /// Reads a tile; one that is not full is put together from what lies below it.
-pub(crate) fn read_tile(snapshot: &Snapshot<'_>, tile: Tile) -> Result<Vec<Hash>> {
+fn read_tile(snapshot: &Snapshot<'_>, tile: Tile) -> Result<Vec<Hash>> {
     if !tile.is_full() {
         return read_partial(snapshot, tile);
     }

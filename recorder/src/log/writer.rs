@@ -57,7 +57,7 @@ type Answer = SyncSender<Result<Acknowledged>>;
 
 /// One draft and who waits for it.
 pub(super) struct Request {
-    pub(super) draft: Draft,
+    pub(super) draft: Box<Draft>,
     pub(super) answer: Option<Answer>,
 }
 
@@ -65,7 +65,7 @@ impl Request {
     /// A record of the recorder itself, for which nobody waits.
     pub(super) fn own(event: Event) -> Result<Self> {
         Ok(Self {
-            draft: Draft::own(event)?,
+            draft: Box::new(Draft::own(event)?),
             answer: None,
         })
     }
@@ -128,7 +128,7 @@ impl Writer {
                 Message::Append(draft, answer) => {
                     let mut weight = draft.weight();
                     let mut requests = vec![Request {
-                        draft: *draft,
+                        draft,
                         answer: Some(answer),
                     }];
                     while requests.len() < BATCH_RECORDS && weight < BATCH_BYTES && next.is_none() {
@@ -136,7 +136,7 @@ impl Writer {
                             Ok(Message::Append(draft, answer)) => {
                                 weight += draft.weight();
                                 requests.push(Request {
-                                    draft: *draft,
+                                    draft,
                                     answer: Some(answer),
                                 });
                             }
@@ -191,7 +191,7 @@ impl Writer {
             .answer_retries(&mut now)
             .and_then(|()| self.write(&mut now, None))
         {
-            Ok(written) => self.answer(&mut now, written)?,
+            Ok(written) => self.answer(now, written)?,
             Err(error) => {
                 let end = self.is_poisoned(&error);
                 for request in &mut now {
@@ -209,25 +209,27 @@ impl Writer {
         }
     }
 
+    /// Answers who waits, the newest first: a caller with many records under way waits for its oldest, and wakes once, not for each.
+    ///
+    /// The drafts go back with the answers: memory is cheapest given back by the thread that took it.
     fn answer(
         &mut self,
-        requests: &mut [Request],
+        requests: Vec<Request>,
         (written, batch): (Vec<Written>, Batch),
     ) -> Result<()> {
         let shared = Arc::new(self.share(batch, None)?);
-        for Written {
-            seq,
-            leaf,
-            chain,
-            request,
-        } in written
-        {
-            if let Some(request) = request.and_then(|place| requests.get_mut(place)) {
-                request.tell(Ok(Acknowledged {
-                    seq,
-                    leaf,
-                    chain,
+        let mut written = written.into_iter().rev().peekable();
+        for (place, request) in requests.into_iter().enumerate().rev() {
+            // The others were told already why they were refused.
+            if let Some(record) = written.next_if(|w| w.request == Some(place))
+                && let Some(answer) = request.answer
+            {
+                let _ = answer.send(Ok(Acknowledged {
+                    seq: record.seq,
+                    leaf: record.leaf,
+                    chain: record.chain,
                     shared: Arc::clone(&shared),
+                    spent: Some(request.draft),
                 }));
             }
         }
@@ -286,8 +288,9 @@ impl Writer {
             );
         }
         let size = self.state.size();
+        let nodes = self.state.nodes();
         let path = tree::inclusion_proof(seq, size, |level, index| {
-            state::node(&snapshot, size, level, index)
+            nodes.node(&snapshot, level, index)
         })?;
         let shared = self.share(Batch::new(self.state.tree.clone()), Some(path))?;
         let chain = chain::link(&record.prev, &bytes);
@@ -296,6 +299,7 @@ impl Writer {
             leaf: tree::leaf_hash(&bytes),
             chain,
             shared: Arc::new(shared),
+            spent: None,
         }))
     }
 
@@ -375,15 +379,16 @@ impl Writer {
                     continue;
                 }
             };
-            open.put(&record, &bytes, Some(place))?;
+            let seq = record.seq.0;
+            open.put(record, &bytes, Some(place))?;
             if let Some(row) = &request.draft.row {
-                open.batch.vault(record.seq.0, &row.packed)?;
+                open.batch.vault(seq, &row.packed)?;
             }
             for file in &request.draft.files {
                 open.batch.artefact(&file.blake3, file.size, &file.packed)?;
             }
             if let Some(key) = request.draft.reference_key() {
-                open.batch.reference(&key, record.seq.0)?;
+                open.batch.reference(&key, seq)?;
             }
         }
         if let Some(last) = last {
@@ -399,12 +404,12 @@ impl Writer {
                     signature: None,
                 }),
             };
-            let draft = Draft::own(Event::new(recorder()?, body))?;
-            let mut record = draft.place(open.seq(), open.head, time, mono);
+            let mut draft = Draft::own(Event::new(recorder()?, body))?;
+            let record = draft.place(open.seq(), open.head, time, mono);
             record
                 .body
                 .set_signature(Some(sign::sign(key, purpose, &record.encode_unsigned()?)));
-            open.put(&record, &record.encode()?, None)?;
+            open.put(record, &record.encode()?, None)?;
         }
         if open.written.is_empty() {
             // Each request was refused: nothing to make durable.
@@ -524,6 +529,7 @@ impl Writer {
                 leaf: *leaf,
                 chain: *chain,
                 shared,
+                spent: None,
             }),
             None => Err(Error::new(
                 ErrorKind::Poisoned,

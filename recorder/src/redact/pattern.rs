@@ -45,6 +45,15 @@ pub(super) struct Pattern {
     placeholder: Option<Arc<Lazy>>,
 }
 
+/// What stands where a pattern looked.
+#[derive(Debug)]
+pub(super) enum Sighting {
+    /// A secret.
+    Secret(Range<usize>),
+    /// It has the shape of one, but is none.
+    Harmless(Range<usize>),
+}
+
 /// Text with the secret between `«` and `»`. `{+}` stands for nothing: it keeps our examples from being taken for secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Example(String);
@@ -200,10 +209,10 @@ impl Pattern {
         Ok(())
     }
 
-    /// Where the secret stands that this pattern finds at a literal, if any.
+    /// What this pattern finds at a literal, if anything.
     ///
     /// The regex is tried at one place only, with all around it in view.
-    pub(super) fn find(&self, bytes: &[u8], literal: &str, at: usize) -> Option<Range<usize>> {
+    pub(super) fn find(&self, bytes: &[u8], literal: &str, at: usize) -> Option<Sighting> {
         let start = at.checked_sub(self.back)?;
         // The literals are found in any case.
         if !self.regex.ignore_case && !bytes.get(at..)?.starts_with(literal.as_bytes())
@@ -215,7 +224,7 @@ impl Pattern {
         let input = Input::new(bytes).range(start..end).anchored(Anchored::Yes);
         // INVARIANT: all regexes compile; a test and `with_extra` see to it. One that did not would take all in its reach.
         let Some(regex) = self.regex.get() else {
-            return Some(start..end);
+            return Some(Sighting::Secret(start..end));
         };
         // Most literals begin no secret: that much is said without looking for groups.
         let half = regex.search_half(&input)?;
@@ -229,14 +238,14 @@ impl Pattern {
         };
         let secret = bytes.get(range.clone())?;
         if cuts_escape(bytes.get(..range.start)?, secret) || !self.accepts(secret) {
-            return None;
+            return Some(Sighting::Harmless(range));
         }
         if range.end == end {
             // It may be longer than the reach: what goes on like a secret belongs to it.
             let more = bytes.get(end..).unwrap_or_default().iter();
             range.end += more.take_while(|b| goes_on(**b)).count();
         }
-        Some(range)
+        Some(Sighting::Secret(range))
     }
 
     fn accepts(&self, secret: &[u8]) -> bool {

@@ -201,6 +201,8 @@ impl<'store> Batch<'store> {
         if let Err(e) = self.store.hold_wal_space(pages * (page + 24)) {
             return Err(self.spoil(e));
         }
+        // Usually two tables and the commit row change, each in a page that is not new.
+        self.store.unmoved += (3 + self.bytes.div_ceil(page)) * (page + 24);
         self.state = State::Closed;
         self.store
             .conn

@@ -89,6 +89,12 @@ impl Tiles {
         self.size
     }
 
+    /// The hashes of the tile at the right edge of a level, unless it is full or empty.
+    pub fn row(&self, level: u8) -> Option<&[Hash]> {
+        let row = self.partial.get(usize::from(level))?;
+        Some(row.as_slice()).filter(|row| !row.is_empty())
+    }
+
     /// Appends a leaf and returns the tiles that it fills, from level 0 upwards: mostly none.
     pub fn push(&mut self, leaf: Hash) -> Result<Vec<TileData>> {
         let size = self

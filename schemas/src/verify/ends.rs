@@ -417,6 +417,11 @@ impl Fold {
                 what,
             ));
         }
+        let in_force = self.log_key_at(size).and_then(|key| self.log_vkey(key));
+        if in_force.is_none_or(|key| Signed::open(note, &[key]).is_err()) {
+            let what = format!("the log key that signed it was not in force at size {size}");
+            return Err(Fault::before(Breach::Forked, size, what));
+        }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
             _ => Err(Fault::before(
@@ -428,14 +433,14 @@ impl Fold {
     }
 
     fn log_vkeys(&self) -> Vec<Vkey> {
-        let Some(genesis) = &self.genesis else {
-            return Vec::new();
-        };
-        let keys = self.log_keys.iter().filter_map(|(_, key)| {
-            let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).ok()?;
-            Vkey::new(genesis.origin.as_str(), Algorithm::Ed25519, &key).ok()
-        });
-        keys.collect()
+        let keys = self.log_keys.iter();
+        keys.filter_map(|(_, key)| self.log_vkey(*key)).collect()
+    }
+
+    fn log_vkey(&self, key: PublicKey) -> Option<Vkey> {
+        let origin = &self.genesis.as_ref()?.origin;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&key.0).ok()?;
+        Vkey::new(origin.as_str(), Algorithm::Ed25519, &key).ok()
     }
 
     fn check_outside_receipt(&self, receipt: &Receipt) -> Result<u64, Fault> {

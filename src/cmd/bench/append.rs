@@ -329,10 +329,14 @@ fn fill(run: &Run<'_>, records: u64, term: &mut Term) -> Result<Vec<Duration>, F
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut progress = term.progress("writing");
-            let mut marks = vec![Duration::ZERO];
+            let mut marks = Vec::new();
             while marks.len() <= 10 && !ended.load(Ordering::Acquire) {
                 let now = done.load(Ordering::Relaxed);
-                while marks.len() <= 10 && now >= records / 10 * count(marks.len()) {
+                // The pipe is full when the first receipt comes.
+                if marks.is_empty() && now > 0 {
+                    marks.push(began.elapsed());
+                }
+                while (1..=10).contains(&marks.len()) && now >= records / 10 * count(marks.len()) {
                     marks.push(began.elapsed());
                 }
                 progress.show(now, records);
