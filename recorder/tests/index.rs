@@ -93,7 +93,7 @@ fn session(agent: &str, phase: Phase, lineage: Option<u64>) -> Event {
         exit: None,
         signal: None,
     };
-    Event::new(actor(agent), body).with(Field::Workspace, "/work/demo")
+    Event::new(actor(agent), body).with(Field::Workspace, "/home/quill/demo")
 }
 
 fn generation(lineage: Option<u64>, parents: &[u64], mutations: &[u64]) -> Event {
