@@ -137,6 +137,13 @@ impl Term {
         Ok(out.flush()?)
     }
 
+    /// Prints bytes of the answer as they are.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
     /// Says something that is not the answer.
     pub(crate) fn note(&mut self, text: impl AsRef<str>) {
         // Nobody is there to hear that nobody hears.

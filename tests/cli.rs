@@ -15,4 +15,5 @@ mod cli {
     pub(crate) mod record;
     pub(crate) mod refused;
     pub(crate) mod tiles;
+    pub(crate) mod why;
 }
