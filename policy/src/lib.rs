@@ -1,0 +1,1 @@
+//! Which action of an agent is allowed, denied or held, and why.

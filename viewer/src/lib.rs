@@ -1,0 +1,1 @@
+//! The terminal UI that replays and explains a Tachograph log.
