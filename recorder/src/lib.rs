@@ -15,6 +15,7 @@ pub mod error;
 pub mod export;
 pub mod files;
 pub mod filter;
+pub mod hook;
 pub mod import;
 pub mod index;
 pub mod keys;
