@@ -25,6 +25,7 @@ pub mod pins;
 pub mod read;
 pub mod redact;
 pub mod store;
+pub mod switch;
 pub mod wal;
 pub mod why;
 
