@@ -11,6 +11,7 @@ pub mod checkpoints;
 pub mod clock;
 pub mod dir;
 pub mod draft;
+pub mod enrol;
 pub mod error;
 pub mod export;
 pub mod files;
