@@ -73,6 +73,8 @@ cbor_enum! {
         219 "answer_text" => AnswerText,
         /// The conditions of an evaluation: harness, data, seeds.
         220 "conditions" => Conditions,
+        /// What the gate knew when it decided: the other half of the decision, beside the request.
+        221 "facts" => Facts,
     }
 }
 
@@ -136,6 +138,7 @@ impl Kind {
                 f,
                 F::Path,
                 F::Request,
+                F::Facts,
                 F::Input,
                 F::Command,
                 F::Reason,
