@@ -16,6 +16,7 @@ pub mod error;
 pub mod export;
 pub mod files;
 pub mod filter;
+pub mod gate;
 pub mod import;
 pub mod index;
 pub mod keys;
