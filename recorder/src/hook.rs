@@ -11,6 +11,7 @@
 //! Everything here is pure: bytes in, bytes out. `tacho hook` does the waiting.
 
 mod claude_code;
+pub mod client;
 mod codex;
 mod copilot;
 mod cursor;

@@ -18,7 +18,7 @@ pub(crate) mod json;
 mod lineage;
 pub(crate) mod lines;
 mod openevolve;
-mod pieces;
+pub(crate) mod pieces;
 pub(crate) mod raw;
 mod sink;
 mod transcript;

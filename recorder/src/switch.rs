@@ -1,0 +1,473 @@
+//! The off switch: a few files beside the log, which work when nothing else does.
+//!
+//! ```text
+//! LOG.run/                 0755, beside the log: all that a cell sees of us, read-only
+//!   armed                  present and ours = nobody is killed
+//!   KILL                   what `armed` is renamed to: everybody is killed
+//!   killed.<scope>.<id>    what a spare is renamed to: one agent, session, lineage or part is killed
+//!   spare.00 … spare.15    made when the switch is, since a rename works on a disk without space or inodes
+//! ```
+//!
+//! **Absent is killed.** Whoever cannot read `armed`, or reads another log's, is killed: removing the files stops agents and frees none.
+//! A flag alone does not free anybody either: the state is the files and the log together ([`standing`]); a flag that went away
+//! without a `release` record is made again. Looking costs a few system calls and never waits for the log or a daemon.
+
+pub mod standing;
+mod target;
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use tacho_schemas::body::Part;
+use tacho_schemas::{Id, Origin, Seq};
+
+use crate::error::{Error, ErrorKind, Quoted, Result};
+use crate::files;
+
+pub use target::Target;
+
+const ARMED: &str = "armed";
+const KILL: &str = "KILL";
+const KILLED: &str = "killed.";
+const SPARE: &str = "spare.";
+
+/// How many scopes can be killed at once on a disk without inodes; more take new files, and if that fails, everything.
+const SPARES: u32 = 16;
+
+/// The longest `armed`: a line of version, an origin of at most 233 bytes, a number.
+const MAX_ARMED: u64 = 512;
+
+const HEADER: &str = "tachograph switch v1";
+
+/// The off switch of one log.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    dir: PathBuf,
+    origin: Origin,
+}
+
+/// Whom a question is about. What is not known stays empty; a kill of everything reaches whoever asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Who<'a> {
+    /// The agent.
+    pub agent: Option<&'a Id>,
+    /// Its session, and the sessions that started it.
+    pub sessions: &'a [Seq],
+    /// Its lineage, and those that it comes from.
+    pub lineages: &'a [Seq],
+    /// The parts that the action would touch.
+    pub parts: &'a [Part],
+}
+
+/// What the switch says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Engaged {
+    /// It is armed: go on. The epoch says which arming it is: one that changed means that it was engaged in between.
+    No {
+        /// The arming, which grows with each release of everything.
+        epoch: u64,
+    },
+    /// It is engaged: stop.
+    Yes(Stop),
+}
+
+/// Why somebody must stop.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stop {
+    /// What is killed.
+    pub target: Target,
+    /// How the switch was found.
+    pub found: Found,
+}
+
+/// How the switch was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Found {
+    /// A flag stands.
+    Flag,
+    /// `armed`, or the whole directory, is not there.
+    Absent,
+    /// It is there and cannot be read.
+    Unreadable,
+    /// It is not of this log, or not ours.
+    Foreign,
+}
+
+impl Engaged {
+    /// Whether to stop.
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let why = match self.found {
+            Found::Flag => "the off switch is engaged for",
+            Found::Absent => "the off switch's `armed` file is absent, which stops",
+            Found::Unreadable => "the off switch's `armed` file cannot be read, which stops",
+            Found::Foreign => "the off switch's `armed` file is not this log's, which stops",
+        };
+        write!(f, "{why} {}", self.target)
+    }
+}
+
+/// Everything that the files say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct State {
+    /// The switch as it stands for everybody.
+    pub all: Engaged,
+    /// The other scopes that are killed, ascending.
+    pub killed: Vec<Target>,
+    /// How many spares there are.
+    pub spares: usize,
+    /// Names that are not ours.
+    pub strange: Vec<String>,
+}
+
+impl Switch {
+    /// The directory of a log's switch and sockets: beside the log, since a cell must see it and must not see the log.
+    pub fn dir_of(log: &Path) -> PathBuf {
+        let mut name = log
+            .file_name()
+            .map_or_else(|| "log".into(), std::ffi::OsStr::to_os_string);
+        name.push(".run");
+        log.with_file_name(name)
+    }
+
+    /// Names the switch of a log; looks at nothing.
+    pub fn of(log: &Path, origin: Origin) -> Self {
+        Self {
+            dir: Self::dir_of(log),
+            origin,
+        }
+    }
+
+    /// Names a switch by its own directory, as a cell sees it; looks at nothing.
+    pub fn at(dir: PathBuf, origin: Origin) -> Self {
+        Self { dir, origin }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes the directory and arms the switch for the first time.
+    ///
+    /// Refuses where something of a switch is: arming it again is a release. Order: directory, spares, `armed` → fsync → parent. A
+    /// crash before the end leaves a switch that stops everybody.
+    pub fn create(&self) -> Result<()> {
+        match DirBuilder::new().mode(0o755).create(&self.dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("create", &self.dir, e));
+            }
+            _ => {}
+        }
+        let dir = self.open().map_err(|found| self.bad_dir(found))?;
+        let state = self.list(&dir)?;
+        if state.all != stop(Target::All, Found::Absent) || !state.killed.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("there is a switch in {}", Quoted(&self.dir)),
+            ));
+        }
+        // Whatever the umask: the agents' user must be able to look, and nobody else to write.
+        fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o755))
+            .map_err(|e| Error::io("open", &self.dir, e))?;
+        self.restore_spares(&state)?;
+        self.write_armed(0)?;
+        files::sync_dir(files::parent(&self.dir))
+    }
+
+    /// Says whether somebody must stop. Reads only files; a few system calls.
+    pub fn engaged(&self, who: Who<'_>) -> Engaged {
+        let dir = match self.open() {
+            Ok(dir) => dir,
+            Err(found) => return stop(Target::All, found),
+        };
+        let epoch = match self.all(&dir) {
+            Engaged::No { epoch } => epoch,
+            yes => return yes,
+        };
+        let targets = (who.agent.into_iter().cloned().map(Target::Agent))
+            .chain(who.sessions.iter().copied().map(Target::Session))
+            .chain(who.lineages.iter().copied().map(Target::Lineage))
+            .chain(who.parts.iter().copied().map(Target::Part));
+        for target in targets {
+            // Anything but "there is none" stops.
+            if has(&dir, &target.flag()) {
+                return stop(target, Found::Flag);
+            }
+        }
+        Engaged::No { epoch }
+    }
+
+    /// Says whether this one target is engaged.
+    pub fn engaged_for(&self, target: &Target) -> Engaged {
+        let (mut who, seq, part) = (Who::default(), [seq_of(target)], [part_of(target)]);
+        let parts = part.iter().copied().flatten().collect::<Vec<_>>();
+        let seqs = seq.iter().copied().flatten().collect::<Vec<_>>();
+        match target {
+            Target::All => {}
+            Target::Agent(id) => who.agent = Some(id),
+            Target::Session(_) => who.sessions = &seqs,
+            Target::Lineage(_) => who.lineages = &seqs,
+            Target::Part(_) => who.parts = &parts,
+        }
+        self.engaged(who)
+    }
+
+    /// Engages the switch: a rename, then an fsync of the directory. Engaged already is done.
+    ///
+    /// Where a scope's flag cannot be made, everything is killed instead: the answer says what is.
+    pub fn engage(&self, target: &Target) -> Result<Target> {
+        let dir = match self.open() {
+            Ok(dir) => dir,
+            // Without a directory everybody is killed.
+            Err(Found::Absent) => return Ok(Target::All),
+            Err(found) => return Err(self.bad_dir(found)),
+        };
+        let done = if *target == Target::All {
+            self.engage_all(&dir)?;
+            Target::All
+        } else if self.engage_scope(&dir, &target.flag()) {
+            target.clone()
+        } else {
+            self.engage_all(&dir)?;
+            Target::All
+        };
+        // The flag stands whether or not the disk will remember it, and the log remembers too.
+        File::from(dir)
+            .sync_all()
+            .map_err(|e| Error::io("sync", &self.dir, e))?;
+        Ok(done)
+    }
+
+    /// Takes a flag away, once the release is in the log. For everything, `epoch` names the new arming.
+    ///
+    /// Order: `armed` is written and fsynced while `KILL` still stands, then `KILL` goes. A crash in between leaves everybody
+    /// killed, and the next start ends it.
+    pub fn release(&self, target: &Target, epoch: u64) -> Result<()> {
+        let dir = self.open().map_err(|found| self.bad_dir(found))?;
+        if *target == Target::All {
+            self.write_armed(epoch)?;
+        }
+        match unlinkat(&dir, target.flag().as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Error::io("release", &self.dir, errno.into())),
+        }
+        self.restore_spares(&self.list(&dir)?)?;
+        files::sync_dir(&self.dir)
+    }
+
+    /// Reads everything that the files say.
+    pub fn state(&self) -> Result<State> {
+        match self.open() {
+            Ok(dir) => self.list(&dir),
+            Err(found) => Ok(State {
+                all: stop(Target::All, found),
+                killed: Vec::new(),
+                spares: 0,
+                strange: Vec::new(),
+            }),
+        }
+    }
+
+    /// Opens the directory: itself and not through a symlink, and nobody else's to write.
+    fn open(&self) -> std::result::Result<OwnedFd, Found> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let dir = openat(AT_FDCWD, &self.dir, flags, Mode::empty()).map_err(found)?;
+        let stat = fstat(&dir).map_err(found)?;
+        if stat.st_mode & 0o022 != 0 {
+            return Err(Found::Foreign);
+        }
+        Ok(dir)
+    }
+
+    /// The switch as it stands for everybody.
+    fn all(&self, dir: &OwnedFd) -> Engaged {
+        if has(dir, KILL) {
+            return stop(Target::All, Found::Flag);
+        }
+        match self.read_armed(dir) {
+            Ok(epoch) => Engaged::No { epoch },
+            Err(found) => stop(Target::All, found),
+        }
+    }
+
+    /// Reads the epoch of `armed`, if it is a plain file of the directory's owner that names this log.
+    fn read_armed(&self, dir: &OwnedFd) -> std::result::Result<u64, Found> {
+        // A FIFO in its place must not make us wait.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(dir, ARMED, flags, Mode::empty()).map_err(found)?;
+        let (ours, stat) = (fstat(dir).map_err(found)?, fstat(&file).map_err(found)?);
+        if !is_plain(&stat) || stat.st_uid != ours.st_uid || stat.st_mode & 0o022 != 0 {
+            return Err(Found::Foreign);
+        }
+        let mut text = String::new();
+        let read = File::from(file).take(MAX_ARMED).read_to_string(&mut text);
+        read.map_err(|_| Found::Unreadable)?;
+        let mut lines = text.split('\n');
+        let header = lines.next() == Some(HEADER);
+        let origin = lines.next() == Some(self.origin.as_str());
+        let epoch = lines.next().and_then(|line| line.parse::<u64>().ok());
+        let end = lines.next() == Some("") && lines.next().is_none();
+        match epoch {
+            // One spelling only.
+            Some(epoch) if header && origin && end && text == self.armed_text(epoch) => Ok(epoch),
+            _ => Err(Found::Foreign),
+        }
+    }
+
+    fn armed_text(&self, epoch: u64) -> String {
+        format!("{HEADER}\n{}\n{epoch}\n", self.origin)
+    }
+
+    fn write_armed(&self, epoch: u64) -> Result<()> {
+        files::replace(&self.dir.join(ARMED), self.armed_text(epoch).as_bytes())?;
+        self.show(ARMED)
+    }
+
+    /// Lets other users read a file: what a switch says is no secret.
+    fn show(&self, name: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+            .map_err(|e| Error::io("open", &path, e))
+    }
+
+    fn engage_all(&self, dir: &OwnedFd) -> Result<()> {
+        match renameat(dir, ARMED, dir, KILL) {
+            Ok(()) => Ok(()),
+            // Engaged already, or so broken that everybody is killed.
+            Err(Errno::ENOENT) => Ok(()),
+            // A directory in the place of the flag is a flag too, and `armed` must still go.
+            Err(Errno::EISDIR) if has(dir, KILL) => Ok(()),
+            Err(errno) => Err(Error::io("engage the switch in", &self.dir, errno.into())),
+        }
+    }
+
+    /// Renames a spare to the flag, or makes a file where none is left.
+    fn engage_scope(&self, dir: &OwnedFd, flag: &str) -> bool {
+        if has(dir, flag) {
+            return true;
+        }
+        for number in 0..SPARES {
+            if renameat(dir, spare(number).as_str(), dir, flag).is_ok() {
+                return true;
+            }
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(dir, flag, flags, Mode::from_bits_truncate(0o644)).is_ok()
+    }
+
+    fn list(&self, dir: &OwnedFd) -> Result<State> {
+        let mut state = State {
+            all: self.all(dir),
+            killed: Vec::new(),
+            spares: 0,
+            strange: Vec::new(),
+        };
+        let entries = fs::read_dir(&self.dir).map_err(|e| Error::io("read", &self.dir, e))?;
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("read", &self.dir, e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == ARMED || name == KILL || is_door(&name) {
+                continue;
+            }
+            if name.starts_with(SPARE) {
+                state.spares += 1;
+                continue;
+            }
+            match Target::from_flag(&name) {
+                Some(target) => state.killed.push(target),
+                None => state.strange.push(name),
+            }
+        }
+        state.killed.sort();
+        state.strange.sort();
+        Ok(state)
+    }
+
+    fn restore_spares(&self, state: &State) -> Result<()> {
+        if usize::try_from(SPARES).is_ok_and(|all| state.spares >= all) {
+            return Ok(());
+        }
+        for number in 0..SPARES {
+            let path = self.dir.join(spare(number));
+            match files::create_new(&path) {
+                Ok(mut file) => file
+                    .write_all(format!("{HEADER}\n").as_bytes())
+                    .and_then(|()| file.sync_all())
+                    .map_err(|e| Error::io("write", &path, e))?,
+                Err(e) if e.kind() == ErrorKind::Exists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_dir(&self, found: Found) -> Error {
+        let (kind, what) = match found {
+            Found::Absent => (ErrorKind::Missing, "there is no switch in"),
+            Found::Flag | Found::Unreadable => (ErrorKind::Io, "cannot open"),
+            Found::Foreign => (ErrorKind::Denied, "a symlink, or open to others, is"),
+        };
+        Error::new(kind, format!("{what} {}", Quoted(&self.dir)))
+            .with_hint("everybody is stopped until `tacho release` arms the switch again")
+    }
+}
+
+/// What else lies in the directory: the gate's sockets and what the supervisors of cells leave for `status`.
+fn is_door(name: &str) -> bool {
+    matches!(name, "reviewers.sock" | "sessions" | "cells")
+}
+
+fn stop(target: Target, found: Found) -> Engaged {
+    Engaged::Yes(Stop { target, found })
+}
+
+fn spare(number: u32) -> String {
+    format!("{SPARE}{number:02}")
+}
+
+/// Says whether a name is there; whatever keeps us from knowing counts as there.
+fn has(dir: &OwnedFd, name: &str) -> bool {
+    !matches!(
+        fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW),
+        Err(Errno::ENOENT)
+    )
+}
+
+fn is_plain(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+fn found(errno: Errno) -> Found {
+    match errno {
+        Errno::ENOENT => Found::Absent,
+        Errno::ELOOP | Errno::ENOTDIR => Found::Foreign,
+        _ => Found::Unreadable,
+    }
+}
+
+fn seq_of(target: &Target) -> Option<Seq> {
+    match target {
+        Target::Session(seq) | Target::Lineage(seq) => Some(*seq),
+        _ => None,
+    }
+}
+
+fn part_of(target: &Target) -> Option<Part> {
+    match target {
+        Target::Part(part) => Some(*part),
+        _ => None,
+    }
+}
