@@ -3,12 +3,15 @@
 mod bench;
 mod completions;
 mod demo;
+pub(crate) mod doctor;
 mod export;
+pub(crate) mod hook;
 mod import;
 mod init;
 mod key;
 mod list;
 mod prove;
+mod reconcile;
 mod record;
 mod verify;
 mod why;
@@ -24,12 +27,15 @@ pub(crate) enum Verb {
     Init(init::Args),
     Record(record::Args),
     Import(import::Args),
+    Hook(hook::Args),
     List(list::Args),
     Why(why::Args),
     Verify(verify::Args),
     Prove(prove::Args),
+    Reconcile(reconcile::Args),
     Export(export::Args),
     Key(key::Args),
+    Doctor(doctor::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     /// Measure a log on this disk against what the disk and the processor can do
@@ -42,12 +48,15 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
+        Verb::Hook(args) => hook::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Reconcile(args) => reconcile::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
+        Verb::Doctor(args) => doctor::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
         Verb::Bench(args) => bench::run(&args, place, term),

@@ -10,6 +10,7 @@
 //!
 //! Everything here is pure: bytes in, bytes out. `tacho hook` does the waiting.
 
+pub mod canary;
 mod claude_code;
 pub mod client;
 mod codex;

@@ -283,3 +283,23 @@ fn entry(command: &Command, version: Option<Version>, listen: &Listen) -> Entry 
 fn is_ours(agent: Agent, line: &str) -> bool {
     line.contains(&format!(" hook --agent {} --origin ", agent.id()))
 }
+
+/// The lines that a change takes out (`-`) and puts in (`+`), with two lines around them.
+pub fn changes(old: &str, new: &str) -> Vec<(char, String)> {
+    let diff = similar::TextDiff::from_lines(old, new);
+    let mut lines = Vec::new();
+    for (place, group) in diff.grouped_ops(2).iter().enumerate() {
+        if place > 0 {
+            lines.push((' ', "…".to_owned()));
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let sign = match change.tag() {
+                similar::ChangeTag::Delete => '-',
+                similar::ChangeTag::Equal => ' ',
+                similar::ChangeTag::Insert => '+',
+            };
+            lines.push((sign, change.value().trim_end_matches('\n').to_owned()));
+        }
+    }
+    lines
+}
