@@ -1,15 +1,20 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod approve;
+mod approver;
 mod bench;
 mod completions;
 mod demo;
 mod export;
+mod holds;
 mod import;
 mod init;
 mod key;
 mod list;
 mod prove;
 mod record;
+mod serve;
+mod status;
 mod verify;
 mod why;
 
@@ -22,12 +27,18 @@ use crate::term::{Exit, Failure, Term};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(init::Args),
+    Serve(serve::Args),
     Record(record::Args),
     Import(import::Args),
     List(list::Args),
     Why(why::Args),
     Verify(verify::Args),
     Prove(prove::Args),
+    Status(status::Args),
+    Holds(holds::Args),
+    Approve(approve::Approve),
+    Deny(approve::Deny),
+    Approver(approver::Args),
     Export(export::Args),
     Key(key::Args),
     Demo(demo::Args),
@@ -40,12 +51,18 @@ pub(crate) enum Verb {
 pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
+        Verb::Serve(args) => serve::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Status(args) => status::run(&args, place, term),
+        Verb::Holds(args) => holds::run(&args, place, term),
+        Verb::Approve(args) => approve::approve(&args, place, term),
+        Verb::Deny(args) => approve::deny(&args, place, term),
+        Verb::Approver(args) => approver::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),

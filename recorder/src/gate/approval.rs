@@ -10,7 +10,7 @@ use tacho_schemas::record::Via;
 use tacho_schemas::scalar::Blob;
 use tacho_schemas::{Hash, Id, Seq, Time, sshsig};
 
-use super::state::{Approval, Hold, Status};
+use super::state::{Approval, Hold, Standing, Status};
 use super::wire::{Answered, Held, Signed};
 use super::{Gate, Peer, human_actor, place};
 use crate::draft::Way;
@@ -22,6 +22,12 @@ const SKEW: i64 = 300_000_000_000;
 
 /// The longest that a signed act counts: 7 days.
 const MAX_LIFE: i64 = 7 * 86_400_000_000_000;
+
+/// Whether approvals suffice is another question than whether the switch is engaged at this moment.
+const GOES_ON: Standing = Standing {
+    killed: false,
+    lease_fresh: true,
+};
 
 /// An act whose signature, signer and time are good.
 pub(super) struct Checked {
@@ -295,7 +301,7 @@ impl super::state::State {
         let Ok(request) = Request::from_bytes(&hold.request) else {
             return Some("the request was redacted; it is seen when the agent asks again".to_owned());
         };
-        let ground = self.ground(session, &request, &hold.request, true, false, now);
+        let ground = self.ground(session, &request, &hold.request, true, GOES_ON, now);
         let verdict = self.policy.policies.decide(&request, &ground.facts);
         match verdict.decision {
             Decision::Allow => None,
