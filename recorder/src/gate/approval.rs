@@ -147,10 +147,13 @@ impl Gate {
                 let ttl = i64::try_from(ttl).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
                 not_after = not_after.min(Time(now.0.saturating_add(ttl)));
             }
-            let again = hold
-                .approvals
-                .iter()
-                .any(|a| a.approver.human == checked.holder && now < a.not_after);
+            let weak = checked.act.assurance == Some(Assurance::None);
+            // A stronger key of the same human may follow a weak one.
+            let again = hold.approvals.iter().any(|a| {
+                a.approver.human == checked.holder
+                    && now < a.not_after
+                    && (weak || !a.approver.weak)
+            });
             if again && verb == Verb::Approve {
                 return Err(Error::new(
                     ErrorKind::Exists,

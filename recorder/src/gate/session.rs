@@ -126,9 +126,8 @@ impl Gate {
             )
             .with_hint("use a new reference for a new session"));
         };
-        let same = session.agent == open.agent
-            && session.workspace == open.workspace
-            && session.uid == Some(peer.uid);
+        // Not the workspace: an agent may change its folder.
+        let same = session.agent == open.agent && session.uid == Some(peer.uid);
         if !same {
             return Err(Error::new(
                 ErrorKind::Exists,
