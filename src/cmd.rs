@@ -1,11 +1,14 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod approve;
+mod approver;
 mod bench;
 mod completions;
 mod demo;
 pub(crate) mod doctor;
 mod export;
 pub(crate) mod hook;
+mod holds;
 mod import;
 mod init;
 mod key;
@@ -13,6 +16,8 @@ mod list;
 mod prove;
 mod reconcile;
 mod record;
+mod serve;
+mod status;
 mod verify;
 mod why;
 
@@ -25,6 +30,7 @@ use crate::term::{Exit, Failure, Term};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(init::Args),
+    Serve(serve::Args),
     Record(record::Args),
     Import(import::Args),
     Hook(hook::Args),
@@ -33,6 +39,11 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Prove(prove::Args),
     Reconcile(reconcile::Args),
+    Status(status::Args),
+    Holds(holds::Args),
+    Approve(approve::Approve),
+    Deny(approve::Deny),
+    Approver(approver::Args),
     Export(export::Args),
     Key(key::Args),
     Doctor(doctor::Args),
@@ -46,6 +57,7 @@ pub(crate) enum Verb {
 pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
+        Verb::Serve(args) => serve::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::Hook(args) => hook::run(&args, place, term),
@@ -54,6 +66,11 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Reconcile(args) => reconcile::run(&args, place, term),
+        Verb::Status(args) => status::run(&args, place, term),
+        Verb::Holds(args) => holds::run(&args, place, term),
+        Verb::Approve(args) => approve::approve(&args, place, term),
+        Verb::Deny(args) => approve::deny(&args, place, term),
+        Verb::Approver(args) => approver::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Doctor(args) => doctor::run(&args, place, term),

@@ -27,6 +27,7 @@ pub mod pack;
 pub mod pins;
 pub mod read;
 pub mod redact;
+pub mod run;
 pub mod store;
 pub mod switch;
 pub mod wal;

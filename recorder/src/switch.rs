@@ -12,6 +12,7 @@
 //! A flag alone does not free anybody either: the state is the files and the log together ([`standing`]); a flag that went away
 //! without a `release` record is made again. Looking costs a few system calls and never waits for the log or a daemon.
 
+pub mod lease;
 pub mod standing;
 mod target;
 
@@ -43,6 +44,9 @@ const SPARES: u32 = 16;
 
 /// The longest `armed`: a line of version, an origin of at most 233 bytes, a number.
 const MAX_ARMED: u64 = 512;
+
+/// While it stands, those who are killed are stopped where they are and not ended.
+const FREEZE: &str = "freeze";
 
 const HEADER: &str = "tachograph switch v1";
 
@@ -251,6 +255,31 @@ impl Switch {
         Ok(done)
     }
 
+    /// Asks that those who are killed from now on are stopped where they are, for forensics; before the flag.
+    pub fn freeze(&self) -> Result<()> {
+        let dir = self.open().map_err(|found| self.bad_dir(found))?;
+        if self.engage_scope(&dir, FREEZE) {
+            return Ok(());
+        }
+        Err(
+            Error::new(ErrorKind::Full, "no file is left that says to freeze")
+                .with_hint("kill without --freeze: that needs none"),
+        )
+    }
+
+    /// Whether those who are killed are stopped and not ended. In doubt they are ended.
+    pub fn wants_freeze(&self) -> bool {
+        let Ok(dir) = self.open() else {
+            return false;
+        };
+        fstatat(&dir, FREEZE, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| is_plain(&stat))
+    }
+
+    /// Lets those who are stopped be ended.
+    pub fn thaw(&self) -> Result<()> {
+        files::remove_if_there(&self.dir.join(FREEZE))
+    }
+
     /// Takes a flag away, once the release is in the log. For everything, `epoch` names the new arming.
     ///
     /// Order: `armed` is written and fsynced while `KILL` still stands, then `KILL` goes. A crash in between leaves everybody
@@ -379,7 +408,7 @@ impl Switch {
         for entry in entries {
             let entry = entry.map_err(|e| Error::io("read", &self.dir, e))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name == ARMED || name == KILL || is_door(&name) {
+            if name == ARMED || name == KILL || name.starts_with(lease::LEASE) || is_door(&name) {
                 continue;
             }
             if name.starts_with(SPARE) {
@@ -427,7 +456,7 @@ impl Switch {
 
 /// What else lies in the directory: the gate's sockets and what the supervisors of cells leave for `status`.
 fn is_door(name: &str) -> bool {
-    matches!(name, "reviewers.sock" | "sessions" | "cells")
+    matches!(name, FREEZE | "sessions" | "cells")
 }
 
 fn stop(target: Target, found: Found) -> Engaged {

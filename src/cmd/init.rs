@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tacho_recorder::log::{Beginning, Log};
+use tacho_recorder::switch::Switch;
 use tacho_recorder::{ErrorKind, keys};
 use tacho_schemas::Origin;
 
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let origin = log.origin().clone();
     let log_id = log.log_id();
     log.close()?;
+    Switch::of(&path, origin.clone()).create()?;
     let pins = place::known_logs()?;
     pins.add(&origin, &identity.verifying_key())?;
 
