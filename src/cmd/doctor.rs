@@ -64,6 +64,11 @@ impl Finding {
         }
     }
 
+    /// Whether a canary was not denied.
+    pub(crate) fn is_canary_alive(&self) -> bool {
+        self.level == Level::Bad && self.what.starts_with("the canary")
+    }
+
     pub(crate) fn bad(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
             level: Level::Bad,

@@ -52,7 +52,8 @@ pub(crate) fn refuse(line: &str) -> Option<&'static str> {
         return Some("it opens more than 2,000 brackets");
     }
     let mut words = 0_usize;
-    for word in line.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')')) {
+    for word in line.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')'))
+    {
         if OPEN.contains(&word) {
             words = words.saturating_add(1);
         } else if CLOSE.contains(&word) {

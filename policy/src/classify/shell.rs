@@ -147,7 +147,12 @@ impl Walk<'_> {
             Word::Unknown => (None, beneath),
         };
         if let Some(text) = text {
-            if access.changes() && matches!(text.as_str(), "/dev/null" | "/dev/stdout" | "/dev/stderr" | "/dev/tty" | "-") {
+            if access.changes()
+                && matches!(
+                    text.as_str(),
+                    "/dev/null" | "/dev/stdout" | "/dev/stderr" | "/dev/tty" | "-"
+                )
+            {
                 return;
             }
             if text.starts_with("/dev/tcp/") || text.starts_with("/dev/udp/") {
@@ -251,7 +256,9 @@ impl Walk<'_> {
             }
         }
         match words.next() {
-            Some(Word::Known(name)) if name == "echo" && !text.iter().any(|t| t.starts_with('-')) => {
+            Some(Word::Known(name))
+                if name == "echo" && !text.iter().any(|t| t.starts_with('-')) =>
+            {
                 Input::Text(format!("{}\n", text.join(" ")))
             }
             Some(Word::Known(name)) if name == "printf" && text.len() == 1 => {
@@ -447,7 +454,9 @@ impl Walk<'_> {
             IoRedirect::HereDocument(_, document) => {
                 *input = if document.requires_expansion {
                     self.run_all(word::substituted_in_text(&document.doc.value), here);
-                    here.vars.text(&document.doc.value).map_or(Input::Unknown, Input::Text)
+                    here.vars
+                        .text(&document.doc.value)
+                        .map_or(Input::Unknown, Input::Text)
                 } else {
                     Input::Text(document.doc.value.clone())
                 };
@@ -477,9 +486,17 @@ impl Walk<'_> {
         for (is_prefix, item) in all {
             match item {
                 Item::IoRedirect(redirect) => {
-                    if let IoRedirect::File(_, Kind::Write | Kind::Append | Kind::Clobber, Goal::Filename(word)) = redirect {
+                    if let IoRedirect::File(
+                        _,
+                        Kind::Write | Kind::Append | Kind::Clobber,
+                        Goal::Filename(word),
+                    ) = redirect
+                    {
                         self.substitutions(&word.value, here);
-                        outputs.push((here.vars.word(&word.value), matches!(redirect, IoRedirect::File(_, Kind::Append, _))));
+                        outputs.push((
+                            here.vars.word(&word.value),
+                            matches!(redirect, IoRedirect::File(_, Kind::Append, _)),
+                        ));
                     } else {
                         self.redirect(redirect, here, &mut input);
                     }
@@ -540,7 +557,9 @@ impl Walk<'_> {
 /// A variable and what is assigned to it.
 fn assigned(assignment: &Assignment, here: &Here) -> (String, Word) {
     match (&assignment.name, &assignment.value) {
-        (AssignmentName::VariableName(name), AssignmentValue::Scalar(word)) if !assignment.append => {
+        (AssignmentName::VariableName(name), AssignmentValue::Scalar(word))
+            if !assignment.append =>
+        {
             (name.clone(), here.vars.word(&word.value))
         }
         (AssignmentName::VariableName(name) | AssignmentName::ArrayElementName(name, _), _) => {
@@ -552,12 +571,40 @@ fn assigned(assignment: &Assignment, here: &Here) -> (String, Word) {
 /// Variables by which a program runs another one, or finds another one than its name says.
 fn is_trap(name: &str) -> bool {
     const NAMES: [&str; 23] = [
-        "PATH", "BASH_ENV", "ENV", "IFS", "PROMPT_COMMAND", "SHELL", "SHELLOPTS", "BASHOPTS", "PS4", "EDITOR", "VISUAL", "PAGER",
-        "MANPAGER", "LESSOPEN", "LESSCLOSE", "BROWSER", "NODE_OPTIONS", "RUBYOPT", "PERL5OPT", "PYTHONSTARTUP", "JAVA_TOOL_OPTIONS",
-        "HOME", "TMPDIR",
+        "PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PROMPT_COMMAND",
+        "SHELL",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "PS4",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "MANPAGER",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "BROWSER",
+        "NODE_OPTIONS",
+        "RUBYOPT",
+        "PERL5OPT",
+        "PYTHONSTARTUP",
+        "JAVA_TOOL_OPTIONS",
+        "HOME",
+        "TMPDIR",
     ];
     const STARTS: [&str; 9] = [
-        "LD_", "DYLD_", "GIT_", "BASH_FUNC", "PYTHONPATH", "PYTHONHOME", "CLAUDE_", "CODEX_", "TACHO_",
+        "LD_",
+        "DYLD_",
+        "GIT_",
+        "BASH_FUNC",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "CLAUDE_",
+        "CODEX_",
+        "TACHO_",
     ];
     NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tacho_schemas::sign::Fingerprint;
 
-use super::harness::{Agent, Listen, Scope, Shape, Version};
+use super::harness::{Agent, Listen, Scope, Shape};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What an installed hook runs. All of it stands in the settings; nothing is taken from the environment.
@@ -124,13 +124,8 @@ fn quoted(word: &str) -> String {
 
 /// Puts the hook into settings, and returns them whole; the same text if it is there as it would be written.
 ///
-/// `text` is none where there is no file. A `version` of none writes what any version takes.
-pub fn add(
-    command: &Command,
-    scope: Scope,
-    version: Option<Version>,
-    text: Option<&str>,
-) -> Result<String> {
+/// `text` is none where there is no file.
+pub fn add(command: &Command, scope: Scope, text: Option<&str>) -> Result<String> {
     command.check()?;
     let harness = command.agent.harness();
     if harness.listens.is_empty() {
@@ -152,12 +147,7 @@ pub fn add(
         .unwrap_or(fresh)
         .to_owned();
     for listen in harness.listens {
-        text = json::add(
-            &text,
-            command,
-            &entry(command, version, listen),
-            listen.event,
-        )?;
+        text = json::add(&text, command, &entry(command, listen), listen.event)?;
     }
     Ok(text)
 }
@@ -231,7 +221,7 @@ enum Entry {
     },
 }
 
-fn entry(command: &Command, version: Option<Version>, listen: &Listen) -> Entry {
+fn entry(command: &Command, listen: &Listen) -> Entry {
     let harness = command.agent.harness();
     let mut handler = vec![("type", Value::Text("command".to_owned()))];
     match command.agent {
@@ -255,9 +245,9 @@ fn entry(command: &Command, version: Option<Version>, listen: &Listen) -> Entry 
     ));
     // A hook after the fact has nothing to block.
     let before = listen.tools && listen.short.is_none();
+    // Versions that do not know it pass it over.
     if let Some((key, value)) = harness.closes_by
         && before
-        && harness.can_close(version)
     {
         handler.push((
             key,

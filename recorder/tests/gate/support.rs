@@ -132,7 +132,9 @@ impl House {
             predecessor: None,
         };
         let log = Log::create(beginning, options(&clock)).unwrap();
-        Switch::of(log.path(), log.origin().clone()).create().unwrap();
+        Switch::of(log.path(), log.origin().clone())
+            .create()
+            .unwrap();
         for (person, assurance) in people {
             let groups = vec![Id::new("reviewers").unwrap()];
             let name = Id::new(person.name).unwrap();
@@ -224,7 +226,8 @@ impl House {
     }
 
     pub fn decide(&self, session: Seq, ask: Decide) -> Step {
-        self.gate.decide(Self::peer(Door::Session(session)), session, ask)
+        self.gate
+            .decide(Self::peer(Door::Session(session)), session, ask)
     }
 
     pub fn done(&self, session: Seq, ask: Decide) -> Answer {

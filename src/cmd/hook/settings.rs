@@ -116,7 +116,7 @@ pub(crate) fn install(args: &Install, place: &Place, term: &mut Term) -> Result<
     let version = version(agent, args.at.cli.as_deref());
     let path = settings(&args.at)?;
     let old = read(&path)?;
-    let new = install::add(&command, args.at.scope, version, old.as_deref())?;
+    let new = install::add(&command, args.at.scope, old.as_deref())?;
     let old_text = old.clone().unwrap_or_default();
     let changed = old.as_deref() != Some(&new);
     if changed && !args.at.json {
@@ -141,7 +141,9 @@ pub(crate) fn install(args: &Install, place: &Place, term: &mut Term) -> Result<
         }
     }
     report(&findings, args.at.json, term)?;
-    Ok(Exit::Done)
+    // Without a gate it denies, which is safe; a canary that lives is not.
+    let dead = findings.iter().any(Finding::is_canary_alive);
+    Ok(if dead { Exit::Negative } else { Exit::Done })
 }
 
 pub(crate) fn uninstall(args: &Uninstall, _: &Place, term: &mut Term) -> Result<Exit, Failure> {

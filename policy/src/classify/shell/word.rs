@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use brush_parser::ParserOptions;
-use brush_parser::word::{self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource};
+use brush_parser::word::{
+    self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource,
+};
 
 use super::super::path;
 
@@ -72,8 +74,13 @@ impl Vars {
             Some(several) => several.iter().map(|one| self.word(one)).collect(),
             None => match self.word(text) {
                 // `$X` without quotes falls apart where it has blanks.
-                Word::Known(value) if is_bare_variable(text) && value.contains([' ', '\t', '\n']) => {
-                    value.split_whitespace().map(|w| Word::Known(w.to_owned())).collect()
+                Word::Known(value)
+                    if is_bare_variable(text) && value.contains([' ', '\t', '\n']) =>
+                {
+                    value
+                        .split_whitespace()
+                        .map(|w| Word::Known(w.to_owned()))
+                        .collect()
                 }
                 word => vec![word],
             },
@@ -137,7 +144,11 @@ impl Vars {
             WordPiece::EscapeSequence(text) => {
                 let plain = text.strip_prefix('\\').unwrap_or(text);
                 // An escaped line feed is none.
-                Some(if plain == "\n" { String::new() } else { plain.to_owned() })
+                Some(if plain == "\n" {
+                    String::new()
+                } else {
+                    plain.to_owned()
+                })
             }
             WordPiece::DoubleQuotedSequence(pieces) => self.quoted(pieces),
             WordPiece::AnsiCQuotedText(text) => (!text.contains('\\')).then(|| text.clone()),
@@ -170,7 +181,10 @@ fn braces(text: &str) -> Option<Vec<String>> {
         return None;
     }
     let (open, _) = text.match_indices('{').next()?;
-    let close = text.match_indices('}').map(|(at, _)| at).find(|at| *at > open)?;
+    let close = text
+        .match_indices('}')
+        .map(|(at, _)| at)
+        .find(|at| *at > open)?;
     let (before, rest) = text.split_at_checked(open)?;
     let inner = rest.get(1..close.checked_sub(open)?)?;
     let after = text.get(close.checked_add(1)?..)?;
@@ -213,7 +227,8 @@ fn collect(piece: &WordPiece, lines: &mut Vec<String>) -> Option<()> {
     match piece {
         WordPiece::CommandSubstitution(line) => lines.push(line.clone()),
         WordPiece::BackquotedCommandSubstitution(line) => lines.push(line.replace("\\`", "`")),
-        WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
+        WordPiece::DoubleQuotedSequence(pieces)
+        | WordPiece::GettextDoubleQuotedSequence(pieces) => {
             for piece in pieces {
                 collect(&piece.piece, lines)?;
             }
@@ -245,7 +260,17 @@ pub(super) fn base(name: &str) -> &str {
 /// A program that lies where only the system puts one.
 pub(super) fn is_of_system(name: &str) -> bool {
     let plain = path::plain(name);
-    ["/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/"]
-        .iter()
-        .any(|folder| plain.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')))
+    [
+        "/bin/",
+        "/usr/bin/",
+        "/usr/local/bin/",
+        "/sbin/",
+        "/usr/sbin/",
+    ]
+    .iter()
+    .any(|folder| {
+        plain
+            .strip_prefix(folder)
+            .is_some_and(|rest| !rest.contains('/'))
+    })
 }
