@@ -154,7 +154,16 @@ END
 # change PATH CONTENT [WHY]: a turn that writes a file by the agent's own tool, or by its shell where it has none.
 change() {
     if [[ $kind == codex ]]; then
-        shell "printf '%s\\n' '$2' > $1" "${3-}"
+        # Its patch tool, which it takes out of the command line before a shell sees it.
+        shell "apply_patch <<'END'
+*** Begin Patch
+*** Update File: $1
+@@
+-$(head -1 "$1")
++$2
+*** End Patch
+END
+" "${3-}"
     else
         python3 -c 'import json, sys
 print(json.dumps({"think": sys.argv[3], "call": {"tool": "Write", "input": {"file_path": sys.argv[1], "content": sys.argv[2] + "\n"}}}))' \
@@ -191,7 +200,7 @@ approve_when_held() {
 
 try() {
     local id=$1 scope=$2 settings
-    name="$kind ${version}"
+    name="$kind $version"
     setup || {
         failed=$((failed + 1))
         echo "  FAIL  $name: no gate"
@@ -259,11 +268,12 @@ END
     ok "(c) other content is held again" cmp "$deploy" "$box/deploy.before"
     ok "(c) there are two open holds by now" test "$("$tacho" holds --json | wc -l)" = 2
     if [[ $kind == claude ]]; then
-        agent "$(shell "sed -i s/push/pull_request/ .github/workflows/deploy.yml" "a" "change the trigger")"
-        ok "(c) a shell command that edits it is held" cmp "$deploy" "$box/deploy.before"
+        printf '#!/bin/sh\necho ran >> %s/ran\n' "$ws" >"$ws/release.sh"
+        agent "$(shell "sh $ws/release.sh" "a" "release it")"
+        ok "(c) a command of unknown effects is held" test ! -e "$ws/ran"
         approve_when_held
-        agent "$(shell "sed -i s/push/pull_request/ .github/workflows/deploy.yml" "b" "quite another description")"
-        ok "(c) a retry with another description fits the approval" grep -q pull_request "$deploy"
+        agent "$(shell "sh $ws/release.sh" "b" "quite another description")"
+        ok "(c) a retry with another description fits the approval" test -s "$ws/ran"
     fi
 
     # (d)

@@ -24,6 +24,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The longest output of a tool that is told, in bytes.
 const MAX_OUTPUT: usize = 1 << 20;
 
+/// How often a transcript is looked into again for a call that is not there yet, and after what pause.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(25);
+
 /// How often a session that was closed may come back under its own name.
 const RETURNS: u32 = 64;
 
@@ -97,10 +101,7 @@ impl Hook {
             offset: t.offset,
             prefix_blake3: t.prefix_blake3,
         });
-        let found = ask
-            .transcript
-            .as_deref()
-            .map(|path| transcript::look(self.agent, path, ask.call_id.as_deref(), earlier));
+        let found = self.look(ask, earlier);
         let wait = self.hold.saturating_sub(began.elapsed());
         let decide = Decide {
             tool,
@@ -129,6 +130,22 @@ impl Hook {
                 stop: said.killed,
             }
         })
+    }
+
+    /// Looks into the transcript. A harness may write a call there only just after it calls us: then we look again, a few times.
+    fn look(&self, ask: &Ask, earlier: Option<Mark>) -> Option<Found> {
+        let path = ask.transcript.as_deref()?;
+        let id = ask.call_id.as_deref();
+        let writes_calls = matches!(self.agent, Agent::ClaudeCode | Agent::Codex) && id.is_some();
+        let mut found = transcript::look(self.agent, path, id, earlier);
+        for _ in 0..LOOKS {
+            if !writes_calls || found.has_call || found.mark.is_none() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            found = transcript::look(self.agent, path, id, earlier);
+        }
+        Some(found)
     }
 
     fn tell(&self, ask: &Ask, began: Instant) -> Result<Answer> {

@@ -323,6 +323,21 @@ impl About<'_> {
         match action {
             Some((record, Some(verdict))) if matches!(record.via, Via::Gate | Via::Recorder) => {
                 statements.push(fact(decided(&verdict)));
+                // A hold that people let go names the rules that asked for them.
+                for seq in record.causes() {
+                    if let Some((_, Some(held))) = self.action(Some(*seq))?
+                        && held.decision == Decision::Hold
+                    {
+                        statements.push(self.point("held as", *seq)?);
+                        statements.extend(held.obligations.iter().flatten().map(|asked| {
+                            let rule = asked.rule.as_ref().map_or("unnamed", |rule| rule.as_str());
+                            fact(format!(
+                                "rule `{rule}` asks for {} of `{}`",
+                                asked.k, asked.group
+                            ))
+                        }));
+                    }
+                }
                 for seq in verdict.consumes.iter().flatten() {
                     statements.push(self.point("approved by", *seq)?);
                 }
