@@ -69,10 +69,8 @@ impl Gate {
         if let Some(detail) = &differs {
             alarms.push(raise("executed-differs", detail)?);
         }
-        let ran = matches!(
-            outcome.status,
-            Status::Succeeded | Status::Failed | Status::TimedOut
-        );
+        // What a harness does not say how it ended has run all the same: Codex says no more.
+        let ran = !matches!(outcome.status, Status::Cancelled | Status::Killed);
         if !call.allowed && ran {
             alarms.push(raise(
                 "executed-denied",
