@@ -162,6 +162,8 @@ pub(super) struct Hold {
     pub(super) policy_digest: Hash,
     pub(super) obligations: Vec<Obligation>,
     pub(super) request: Arc<Vec<u8>>,
+    /// Whether `request` is what the digest is of: else something was redacted on its way into the log.
+    pub(super) intact: bool,
     pub(super) input: String,
     pub(super) diff: Option<String>,
     pub(super) reason: String,
@@ -190,8 +192,8 @@ impl Hold {
 
     /// Whether it is about this very request.
     pub(super) fn is_about(&self, request: &Request, bytes: &[u8]) -> bool {
-        // What was redacted on its way into the log is found by its digest.
-        self.request.as_slice() == bytes || request.digest(&self.salt) == self.digest
+        self.request.as_slice() == bytes
+            || (!self.intact && request.digest(&self.salt) == self.digest)
     }
 
     pub(super) fn valid(&self, now: Time) -> Vec<Approver> {
@@ -612,7 +614,10 @@ fn held(
     let facts = shown.text(Field::Facts)?;
     Facts::from_bytes(facts.as_bytes()).ok()?;
     let diff = artefact(view, shown, Role::Diff);
+    let request = shown.text(Field::Request)?.as_bytes().to_vec();
+    let digest = verdict.request_digest?;
     Some(Hold {
+        intact: Request::from_bytes(&request).is_ok_and(|r| r.digest(&salt) == digest),
         session,
         agent: agent.clone(),
         tool: action.tool.clone(),
@@ -620,7 +625,7 @@ fn held(
         since: record.time,
         deadline: verdict.deadline?,
         salt,
-        digest: verdict.request_digest?,
+        digest,
         policy_digest: verdict.policy_digest?,
         obligations: verdict
             .obligations
@@ -636,7 +641,7 @@ fn held(
                 })
             })
             .collect(),
-        request: Arc::new(shown.text(Field::Request)?.as_bytes().to_vec()),
+        request: Arc::new(request),
         input: shown.text(Field::Input).unwrap_or_default().to_owned(),
         diff: diff.and_then(|bytes| String::from_utf8(bytes).ok()),
         reason: shown.text(Field::AnswerText).unwrap_or_default().to_owned(),

@@ -24,12 +24,12 @@ use tacho_schemas::record::Record;
 use tacho_schemas::sshsig::{HumanKey, to_armoured};
 use tacho_schemas::{Hash, Id, Origin, Seq, Time};
 
-pub const UID: u32 = 4242;
+pub(crate) const UID: u32 = 4242;
 
 /// A human with a key.
-pub struct Person {
-    pub name: &'static str,
-    pub key: SigningKey,
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    pub(crate) key: SigningKey,
     hardware: bool,
 }
 
@@ -39,7 +39,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Person {
-    pub fn new(name: &'static str, n: u8) -> Self {
+    pub(crate) fn new(name: &'static str, n: u8) -> Self {
         Self {
             name,
             key: SigningKey::from_bytes(&[n; 32]),
@@ -47,7 +47,7 @@ impl Person {
         }
     }
 
-    pub fn with_hardware(name: &'static str, n: u8) -> Self {
+    pub(crate) fn with_hardware(name: &'static str, n: u8) -> Self {
         Self {
             hardware: true,
             ..Self::new(name, n)
@@ -61,7 +61,7 @@ impl Person {
         }
     }
 
-    pub fn public(&self) -> HumanKey {
+    pub(crate) fn public(&self) -> HumanKey {
         let mut blob = string(self.algorithm());
         blob.extend(string(self.key.verifying_key().as_bytes()));
         if self.hardware {
@@ -71,7 +71,7 @@ impl Person {
     }
 
     /// Signs as `ssh-keygen -Y sign` would; `flags` is what a security key says of a touch.
-    pub fn sign_in(&self, namespace: &str, text: &str, flags: u8) -> String {
+    pub(crate) fn sign_in(&self, namespace: &str, text: &str, flags: u8) -> String {
         let hash = Sha512::digest(text.as_bytes());
         let mut over = b"SSHSIG".to_vec();
         for part in [namespace.as_bytes(), b"", b"sha512", hash.as_slice()] {
@@ -101,19 +101,19 @@ impl Person {
         to_armoured(&blob)
     }
 
-    pub fn sign(&self, text: &str) -> String {
+    pub(crate) fn sign(&self, text: &str) -> String {
         self.sign_in(NAMESPACE, text, 1)
     }
 }
 
 /// A gate with what it stands on.
-pub struct House {
-    pub folder: tempfile::TempDir,
-    pub clock: Arc<TestClock>,
-    pub gate: Arc<Gate>,
+pub(crate) struct House {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) gate: Arc<Gate>,
 }
 
-pub fn hour(clock: &TestClock, hours: u32) {
+pub(crate) fn hour(clock: &TestClock, hours: u32) {
     for _ in 0..hours * 1200 {
         clock.advance_ns(3_000_000_000);
     }
@@ -121,7 +121,7 @@ pub fn hour(clock: &TestClock, hours: u32) {
 
 impl House {
     /// A gate where these people are enrolled: in `reviewers`, with this assurance.
-    pub fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
+    pub(crate) fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::new(1_795_500_000_000_000_000, 1_000_000_000));
         let identity = keys::generate().unwrap();
@@ -148,7 +148,7 @@ impl House {
     }
 
     /// Stops and starts it again.
-    pub fn again(self, wanted: Wanted) -> Self {
+    pub(crate) fn again(self, wanted: Wanted) -> Self {
         let path = self.folder.path().join("log");
         Arc::into_inner(self.gate).unwrap().close().unwrap();
         let log = Log::open(&path, options(&self.clock)).unwrap();
@@ -158,19 +158,19 @@ impl House {
         }
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work").canonicalize().unwrap()
     }
 
-    pub fn switch(&self) -> Switch {
+    pub(crate) fn switch(&self) -> Switch {
         Switch::of(self.gate.log().path(), self.gate.log().origin().clone())
     }
 
-    pub fn peer(door: Door) -> Peer {
+    pub(crate) fn peer(door: Door) -> Peer {
         Peer { uid: UID, door }
     }
 
-    pub fn session_of(&self, agent: &str, launcher: Option<&str>) -> Seq {
+    pub(crate) fn session_of(&self, agent: &str, launcher: Option<&str>) -> Seq {
         let open = OpenSession {
             agent: Id::new(agent).unwrap(),
             workspace: self.work().to_str().unwrap().to_owned(),
@@ -189,11 +189,11 @@ impl House {
         opened.unwrap().0.session
     }
 
-    pub fn session(&self) -> Seq {
+    pub(crate) fn session(&self) -> Seq {
         self.session_of("agent", None)
     }
 
-    pub fn ask(&self, tool: &str, input: &serde_json::Value) -> Decide {
+    pub(crate) fn ask(&self, tool: &str, input: &serde_json::Value) -> Decide {
         Decide {
             tool: Id::new(tool).unwrap(),
             input: Json::parse(&input.to_string()).unwrap(),
@@ -217,36 +217,36 @@ impl House {
     }
 
     /// An edit of the pipeline, which is held.
-    pub fn edit(&self, content: &str) -> Decide {
+    pub(crate) fn edit(&self, content: &str) -> Decide {
         let path = self.work().join(".github/workflows/deploy.yml");
         let input = serde_json::json!({ "file_path": path, "content": content });
         self.ask("Write", &input)
     }
 
-    pub fn decide(&self, session: Seq, ask: Decide) -> Step {
+    pub(crate) fn decide(&self, session: Seq, ask: Decide) -> Step {
         self.gate.decide(Self::peer(Door::Session(session)), session, ask)
     }
 
-    pub fn done(&self, session: Seq, ask: Decide) -> Answer {
+    pub(crate) fn done(&self, session: Seq, ask: Decide) -> Answer {
         match self.decide(session, ask) {
             Step::Done(answer) => *answer,
             Step::Wait(waiting) => panic!("it waits as hold {}", waiting.hold()),
         }
     }
 
-    pub fn held(&self, session: Seq, ask: Decide) -> Waiting {
+    pub(crate) fn held(&self, session: Seq, ask: Decide) -> Waiting {
         match self.decide(session, ask) {
             Step::Wait(waiting) => waiting,
             Step::Done(answer) => panic!("it does not wait: {answer:?}"),
         }
     }
 
-    pub fn hold(&self, seq: Seq) -> Held {
+    pub(crate) fn hold(&self, seq: Seq) -> Held {
         self.gate.held(seq).unwrap()
     }
 
     /// What an honest person would sign.
-    pub fn statement(&self, hold: Seq, verb: Verb, person: &Person) -> Statement {
+    pub(crate) fn statement(&self, hold: Seq, verb: Verb, person: &Person) -> Statement {
         let held = self.hold(hold);
         let mut nonce = [0; 16];
         getrandom(&mut nonce);
@@ -265,7 +265,7 @@ impl House {
         }
     }
 
-    pub fn signed(statement: &Statement, person: &Person) -> Signed {
+    pub(crate) fn signed(statement: &Statement, person: &Person) -> Signed {
         let text = statement.to_string();
         Signed {
             sshsig: person.sign(&text),
@@ -274,7 +274,7 @@ impl House {
         }
     }
 
-    pub fn approve(
+    pub(crate) fn approve(
         &self,
         hold: Seq,
         person: &Person,
@@ -283,7 +283,7 @@ impl House {
         self.send(hold, &Self::signed(&statement, person))
     }
 
-    pub fn send(
+    pub(crate) fn send(
         &self,
         hold: Seq,
         signed: &Signed,
@@ -296,7 +296,7 @@ impl House {
         self.gate.approve(peer, hold, signed)
     }
 
-    pub fn outcome(&self, session: Seq, action: Option<Seq>, ask: &Decide) -> OutcomeTaken {
+    pub(crate) fn outcome(&self, session: Seq, action: Option<Seq>, ask: &Decide) -> OutcomeTaken {
         let outcome = Outcome {
             action,
             tool_use_id: None,
@@ -312,17 +312,17 @@ impl House {
         self.gate.outcome(peer, outcome).unwrap()
     }
 
-    pub fn shown(&self, seq: Seq) -> Shown {
+    pub(crate) fn shown(&self, seq: Seq) -> Shown {
         let reader = Reader::open(&LogDir::open(self.gate.log().path()).unwrap()).unwrap();
         let view = View::new(&reader).unwrap();
         view.record(seq).unwrap()
     }
 
-    pub fn record(&self, seq: Seq) -> Record {
+    pub(crate) fn record(&self, seq: Seq) -> Record {
         self.shown(seq).meaning.unwrap()
     }
 
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         let reader = Reader::open(&LogDir::open(self.gate.log().path()).unwrap()).unwrap();
         View::new(&reader).unwrap().size()
     }
@@ -345,11 +345,11 @@ fn open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> Gate {
     Gate::open(log, clock, Settings::default(), wanted, tell).unwrap()
 }
 
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
-pub fn other_hash() -> Hash {
+pub(crate) fn other_hash() -> Hash {
     Hash([9; 32])
 }
