@@ -26,6 +26,7 @@ pub mod tools;
 use change::Change;
 use commands::Commands;
 use parts::Parts;
+pub(crate) use path::plain;
 use tools::{Does, Tool};
 
 /// The longest input that is looked at, in bytes of its texts.
@@ -95,7 +96,8 @@ impl Error {
 
 /// Classifies a call by the built-in tables.
 pub fn classify(call: &Call, resolver: &dyn Resolver) -> Classified {
-    static BUILT_IN: LazyLock<Result<Classifier, Error>> = LazyLock::new(|| Classifier::new("", ""));
+    static BUILT_IN: LazyLock<Result<Classifier, Error>> =
+        LazyLock::new(|| Classifier::new("", ""));
     match &*BUILT_IN {
         Ok(classifier) => classifier.classify(call, resolver),
         // Tests read the tables; a table that cannot be read knows nothing.
@@ -146,7 +148,10 @@ impl Classifier {
     /// Classifies a call.
     pub fn classify(&self, call: &Call, resolver: &dyn Resolver) -> Classified {
         let Some(tool) = tools::find(call.tool.as_str()) else {
-            return Classified::unknown(format!("uses {}, a tool of which nothing is known", call.tool));
+            return Classified::unknown(format!(
+                "uses {}, a tool of which nothing is known",
+                call.tool
+            ));
         };
         let ground = Ground {
             call,
@@ -185,12 +190,16 @@ impl Classifier {
             .filter_map(command_line)
             .collect();
         let [line] = texts.as_slice() else {
-            return Classified::unknown("has no command that can be read, or more than one".to_owned());
+            return Classified::unknown(
+                "has no command that can be read, or more than one".to_owned(),
+            );
         };
         let cwd = ["workdir", "dir_path", "directory", "cwd"]
             .iter()
             .find_map(|name| ground.call.input.field(name)?.as_text())
-            .map_or(ground.call.cwd.clone(), |dir| path::join(&ground.call.cwd, dir));
+            .map_or(ground.call.cwd.clone(), |dir| {
+                path::join(&ground.call.cwd, dir)
+            });
         let reading = shell::read(line, &cwd, &self.commands);
         let mut done = Classified::of(reading.class, reading.effects);
         done.notes = reading.notes;
@@ -209,8 +218,14 @@ fn command_line(input: &Json) -> Option<String> {
     if let Some(line) = input.as_text() {
         return Some(line.to_owned());
     }
-    let words: Vec<&str> = input.as_list()?.iter().map(Json::as_text).collect::<Option<_>>()?;
-    let quoted = words.iter().map(|w| format!("'{}'", w.replace('\'', "'\\''")));
+    let words: Vec<&str> = input
+        .as_list()?
+        .iter()
+        .map(Json::as_text)
+        .collect::<Option<_>>()?;
+    let quoted = words
+        .iter()
+        .map(|w| format!("'{}'", w.replace('\'', "'\\''")));
     (!words.is_empty()).then(|| quoted.collect::<Vec<_>>().join(" "))
 }
 
@@ -243,10 +258,16 @@ impl<'a> Ground<'a> {
         let input = &self.call.input;
         let (access, change) = match tool.does {
             Does::Delete => (Access::Delete, Change::Delete),
-            Does::Edit => (Access::Write, change::read_edit(input, &tool.old, &tool.new, &tool.all)),
+            Does::Edit => (
+                Access::Write,
+                change::read_edit(input, &tool.old, &tool.new, &tool.all),
+            ),
             _ => {
                 let content = Tool::text(&tool.text, input).map(|t| t.as_bytes().to_vec());
-                (Access::Write, content.map_or(Change::Unknown, Change::Content))
+                (
+                    Access::Write,
+                    content.map_or(Change::Unknown, Change::Content),
+                )
             }
         };
         let paths = self.paths(tool);
@@ -262,22 +283,30 @@ impl<'a> Ground<'a> {
 
     fn patch(&self, tool: &Tool) -> Classified {
         let mut done = Classified::of(Class::Write, Effects::Known);
-        let Some(files) = Tool::text(&tool.text, &self.call.input).and_then(change::read_patch) else {
+        let Some(files) = Tool::text(&tool.text, &self.call.input).and_then(change::read_patch)
+        else {
             done.effects = Effects::Unknown;
-            done.notes.push("applies a patch that cannot be read".to_owned());
+            done.notes
+                .push("applies a patch that cannot be read".to_owned());
             return done;
         };
         for file in files {
             match (&file.to, &file.change) {
                 (Some(to), change) => {
                     // What the old file becomes is what the new one is.
-                    let made = self.bytes(&file.path).and_then(|before| change.apply(&before));
+                    let made = self
+                        .bytes(&file.path)
+                        .and_then(|before| change.apply(&before));
                     self.touch(&mut done, &file.path, Access::Delete, false, Change::Delete);
                     let made = made.map_or(Change::Unknown, Change::Content);
                     self.touch(&mut done, to, Access::Write, false, made);
                 }
-                (None, Change::Delete) => self.touch(&mut done, &file.path, Access::Delete, false, Change::Delete),
-                (None, change) => self.touch(&mut done, &file.path, Access::Write, false, change.clone()),
+                (None, Change::Delete) => {
+                    self.touch(&mut done, &file.path, Access::Delete, false, Change::Delete)
+                }
+                (None, change) => {
+                    self.touch(&mut done, &file.path, Access::Write, false, change.clone())
+                }
             }
         }
         done
@@ -289,12 +318,22 @@ impl<'a> Ground<'a> {
     }
 
     /// Adds a file to what a call touches.
-    fn touch(&self, done: &mut Classified, given: &str, access: Access, beneath: bool, change: Change) {
+    fn touch(
+        &self,
+        done: &mut Classified,
+        given: &str,
+        access: Access,
+        beneath: bool,
+        change: Change,
+    ) {
         let joined = path::join(&self.call.cwd, given);
         let plain = path::plain(&joined);
         let resolved = self.resolver.resolve(&joined).map(|r| path::plain(&r));
         let workspace = path::plain(&self.call.workspace);
-        let real_workspace = self.resolver.resolve(&workspace).map_or(workspace.clone(), |w| path::plain(&w));
+        let real_workspace = self
+            .resolver
+            .resolve(&workspace)
+            .map_or(workspace.clone(), |w| path::plain(&w));
         // Its name and what the name leads to: an edit through a link changes both.
         let mut parts = BTreeSet::new();
         let mut look = |path: &str, workspace: &str| {
@@ -309,7 +348,9 @@ impl<'a> Ground<'a> {
             look(resolved, &real_workspace);
         }
         let before = match (&resolved, beneath && access.changes()) {
-            (Some(resolved), false) if !parts.is_empty() || access.changes() => self.resolver.read(resolved),
+            (Some(resolved), false) if !parts.is_empty() || access.changes() => {
+                self.resolver.read(resolved)
+            }
             _ => None,
         };
         let after = match access {
@@ -323,7 +364,10 @@ impl<'a> Ground<'a> {
         let real = resolved.as_deref().unwrap_or(&plain);
         let inside = path::below(real, &real_workspace).or_else(|| {
             // Where nothing could be resolved, texts are compared with texts.
-            resolved.is_none().then(|| path::below(&plain, &workspace)).flatten()
+            resolved
+                .is_none()
+                .then(|| path::below(&plain, &workspace))
+                .flatten()
         });
         if access.changes() {
             let scratch = real.starts_with("/tmp/") || real.starts_with("/var/tmp/");

@@ -179,7 +179,11 @@ fn hunk_line(hunks: &mut Vec<Hunk>, line: &str) -> Option<()> {
         hunk.old.push(text.to_owned());
     } else {
         // An empty line stands for an empty line that stays.
-        let text = if line.is_empty() { "" } else { line.strip_prefix(' ')? };
+        let text = if line.is_empty() {
+            ""
+        } else {
+            line.strip_prefix(' ')?
+        };
         hunk.old.push(text.to_owned());
         hunk.new.push(text.to_owned());
     }

@@ -139,11 +139,9 @@ impl Parts {
             Place::Root => inside.is_some() && fits(&names, example),
             Place::Absolute => inside.is_none() && fits(&names, example),
             // Somewhere below these folders the example's own may begin.
-            Place::Anywhere => (0..names.len()).any(|at| {
-                names
-                    .get(at..)
-                    .is_some_and(|tail| fits(tail, example))
-            }),
+            Place::Anywhere => {
+                (0..names.len()).any(|at| names.get(at..).is_some_and(|tail| fits(tail, example)))
+            }
         });
         found
     }

@@ -12,7 +12,7 @@ use brush_parser::ast::{
     SimpleCommand,
 };
 use brush_parser::ast::{Assignment, AssignmentName, AssignmentValue};
-use brush_parser::{Parser, ParserOptions};
+use brush_parser::{ParserOptions, parse_tokens, uncached_tokenize_str};
 
 use tacho_schemas::body::Part;
 use tacho_schemas::body::work::{Class, Effects};
@@ -147,7 +147,12 @@ impl Walk<'_> {
             Word::Unknown => (None, beneath),
         };
         if let Some(text) = text {
-            if access.changes() && matches!(text.as_str(), "/dev/null" | "/dev/stdout" | "/dev/stderr" | "/dev/tty" | "-") {
+            if access.changes()
+                && matches!(
+                    text.as_str(),
+                    "/dev/null" | "/dev/stdout" | "/dev/stderr" | "/dev/tty" | "-"
+                )
+            {
                 return;
             }
             if text.starts_with("/dev/tcp/") || text.starts_with("/dev/udp/") {
@@ -187,9 +192,19 @@ impl Walk<'_> {
             self.unknown("has shells in shells in shells");
             return;
         }
-        let parsed = stacker::grow(guard::STACK, || {
-            Parser::new(line.as_bytes(), &ParserOptions::default()).parse_program()
+        let options = ParserOptions::default();
+        let tokens = stacker::grow(guard::STACK, || {
+            uncached_tokenize_str(line, &options.tokenizer_options())
         });
+        let Ok(tokens) = tokens else {
+            self.unknown("is not shell that can be read");
+            return;
+        };
+        if let Some(why) = guard::refuse_tokens(&tokens) {
+            self.unknown(format!("is not read: {why}"));
+            return;
+        }
+        let parsed = stacker::grow(guard::STACK, || parse_tokens(&tokens, &options));
         let Ok(program) = parsed else {
             self.unknown("is not shell that can be read");
             return;
@@ -251,7 +266,9 @@ impl Walk<'_> {
             }
         }
         match words.next() {
-            Some(Word::Known(name)) if name == "echo" && !text.iter().any(|t| t.starts_with('-')) => {
+            Some(Word::Known(name))
+                if name == "echo" && !text.iter().any(|t| t.starts_with('-')) =>
+            {
                 Input::Text(format!("{}\n", text.join(" ")))
             }
             Some(Word::Known(name)) if name == "printf" && text.len() == 1 => {
@@ -447,7 +464,9 @@ impl Walk<'_> {
             IoRedirect::HereDocument(_, document) => {
                 *input = if document.requires_expansion {
                     self.run_all(word::substituted_in_text(&document.doc.value), here);
-                    here.vars.text(&document.doc.value).map_or(Input::Unknown, Input::Text)
+                    here.vars
+                        .text(&document.doc.value)
+                        .map_or(Input::Unknown, Input::Text)
                 } else {
                     Input::Text(document.doc.value.clone())
                 };
@@ -477,9 +496,17 @@ impl Walk<'_> {
         for (is_prefix, item) in all {
             match item {
                 Item::IoRedirect(redirect) => {
-                    if let IoRedirect::File(_, Kind::Write | Kind::Append | Kind::Clobber, Goal::Filename(word)) = redirect {
+                    if let IoRedirect::File(
+                        _,
+                        Kind::Write | Kind::Append | Kind::Clobber,
+                        Goal::Filename(word),
+                    ) = redirect
+                    {
                         self.substitutions(&word.value, here);
-                        outputs.push((here.vars.word(&word.value), matches!(redirect, IoRedirect::File(_, Kind::Append, _))));
+                        outputs.push((
+                            here.vars.word(&word.value),
+                            matches!(redirect, IoRedirect::File(_, Kind::Append, _)),
+                        ));
                     } else {
                         self.redirect(redirect, here, &mut input);
                     }
@@ -540,7 +567,9 @@ impl Walk<'_> {
 /// A variable and what is assigned to it.
 fn assigned(assignment: &Assignment, here: &Here) -> (String, Word) {
     match (&assignment.name, &assignment.value) {
-        (AssignmentName::VariableName(name), AssignmentValue::Scalar(word)) if !assignment.append => {
+        (AssignmentName::VariableName(name), AssignmentValue::Scalar(word))
+            if !assignment.append =>
+        {
             (name.clone(), here.vars.word(&word.value))
         }
         (AssignmentName::VariableName(name) | AssignmentName::ArrayElementName(name, _), _) => {
@@ -552,12 +581,40 @@ fn assigned(assignment: &Assignment, here: &Here) -> (String, Word) {
 /// Variables by which a program runs another one, or finds another one than its name says.
 fn is_trap(name: &str) -> bool {
     const NAMES: [&str; 23] = [
-        "PATH", "BASH_ENV", "ENV", "IFS", "PROMPT_COMMAND", "SHELL", "SHELLOPTS", "BASHOPTS", "PS4", "EDITOR", "VISUAL", "PAGER",
-        "MANPAGER", "LESSOPEN", "LESSCLOSE", "BROWSER", "NODE_OPTIONS", "RUBYOPT", "PERL5OPT", "PYTHONSTARTUP", "JAVA_TOOL_OPTIONS",
-        "HOME", "TMPDIR",
+        "PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PROMPT_COMMAND",
+        "SHELL",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "PS4",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "MANPAGER",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "BROWSER",
+        "NODE_OPTIONS",
+        "RUBYOPT",
+        "PERL5OPT",
+        "PYTHONSTARTUP",
+        "JAVA_TOOL_OPTIONS",
+        "HOME",
+        "TMPDIR",
     ];
     const STARTS: [&str; 9] = [
-        "LD_", "DYLD_", "GIT_", "BASH_FUNC", "PYTHONPATH", "PYTHONHOME", "CLAUDE_", "CODEX_", "TACHO_",
+        "LD_",
+        "DYLD_",
+        "GIT_",
+        "BASH_FUNC",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "CLAUDE_",
+        "CODEX_",
+        "TACHO_",
     ];
     NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }

@@ -120,6 +120,9 @@ mod tests {
             effect_fields("Bash", &one),
             effect_fields("Bash", &input(r#"{"command":"ls","sudo":true}"#))
         );
-        assert_ne!(effect_fields("mcp__x__y", &one), effect_fields("mcp__x__y", &two));
+        assert_ne!(
+            effect_fields("mcp__x__y", &one),
+            effect_fields("mcp__x__y", &two)
+        );
     }
 }

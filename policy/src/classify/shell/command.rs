@@ -105,16 +105,30 @@ impl Walk<'_> {
         };
         let operands = operands.get(row.skip..).unwrap_or_default();
         let touch = |walk: &mut Self, word: &Word, access: Access, beneath: bool| {
-            let change = if access == Access::Delete { Change::Delete } else { Change::Unknown };
+            let change = if access == Access::Delete {
+                Change::Delete
+            } else {
+                Change::Unknown
+            };
             walk.touch(here, word, access, beneath, change);
         };
         match (row.args, operands.split_last()) {
             (Operands::None, _) | (_, None) => {}
-            (Operands::Read, _) => operands.iter().for_each(|w| touch(self, w, Access::Read, true)),
-            (Operands::Write, _) => operands.iter().for_each(|w| touch(self, w, Access::Write, true)),
-            (Operands::Delete, _) => operands.iter().for_each(|w| touch(self, w, Access::Delete, true)),
+            (Operands::Read, _) => operands
+                .iter()
+                .for_each(|w| touch(self, w, Access::Read, true)),
+            (Operands::Write, _) => operands
+                .iter()
+                .for_each(|w| touch(self, w, Access::Write, true)),
+            (Operands::Delete, _) => operands
+                .iter()
+                .for_each(|w| touch(self, w, Access::Delete, true)),
             (Operands::Copy | Operands::Link | Operands::Move, Some((last, others))) => {
-                let from = if row.args == Operands::Move { Access::Delete } else { Access::Read };
+                let from = if row.args == Operands::Move {
+                    Access::Delete
+                } else {
+                    Access::Read
+                };
                 for other in others {
                     touch(self, other, from, true);
                     // In a folder, the file keeps its name.
@@ -126,7 +140,12 @@ impl Walk<'_> {
                 match (row.args, others) {
                     (Operands::Link, []) => {
                         if let Word::Known(goal) = last {
-                            touch(self, &Word::Known(base(goal).to_owned()), Access::Write, false);
+                            touch(
+                                self,
+                                &Word::Known(base(goal).to_owned()),
+                                Access::Write,
+                                false,
+                            );
                         }
                     }
                     _ => touch(self, last, Access::Write, true),
@@ -136,16 +155,28 @@ impl Walk<'_> {
     }
 
     /// The operands; options are looked at. `None` if an option makes everything unknown.
-    fn operands(&mut self, name: &str, row: &Row, words: &[Word], here: &Here) -> Option<Vec<Word>> {
+    fn operands(
+        &mut self,
+        name: &str,
+        row: &Row,
+        words: &[Word],
+        here: &Here,
+    ) -> Option<Vec<Word>> {
         let mut operands = Vec::new();
         let mut words = words.iter();
         let mut only_operands = false;
         while let Some(word) = words.next() {
             let text = match word {
-                Word::Known(text) if !only_operands && text.len() > 1 && text.starts_with('-') => text,
+                Word::Known(text) if !only_operands && text.len() > 1 && text.starts_with('-') => {
+                    text
+                }
                 // What is not known may be an option.
-                Word::Unknown if !only_operands && !(row.unknown.is_empty() && row.writes.is_empty()) => {
-                    self.unknown(format!("gives {name} an option that its text does not show"));
+                Word::Unknown
+                    if !only_operands && !(row.unknown.is_empty() && row.writes.is_empty()) =>
+                {
+                    self.unknown(format!(
+                        "gives {name} an option that its text does not show"
+                    ));
                     operands.push(word.clone());
                     continue;
                 }
@@ -216,12 +247,16 @@ impl Walk<'_> {
     }
 
     fn cd(&mut self, words: &[Word], here: &mut Here) {
-        let mut folders = words.iter().filter(|w| !matches!(w, Word::Known(t) if t == "-L" || t == "-P" || t == "--"));
+        let mut folders = words
+            .iter()
+            .filter(|w| !matches!(w, Word::Known(t) if t == "-L" || t == "-P" || t == "--"));
         here.cwd = match (folders.next(), &here.cwd) {
             (None, _) => Some("~".to_owned()),
             (Some(Word::Known(folder)), _) if folder == "-" => None,
             (Some(Word::Known(folder)), Some(cwd)) => Some(super::path::join(cwd, folder)),
-            (Some(Word::Known(folder)), None) => (folder.starts_with('/') || folder.starts_with('~')).then(|| folder.clone()),
+            (Some(Word::Known(folder)), None) => {
+                (folder.starts_with('/') || folder.starts_with('~')).then(|| folder.clone())
+            }
             _ => None,
         };
         let pwd = here.cwd.clone().map_or(Word::Unknown, Word::Known);
@@ -253,14 +288,33 @@ impl Walk<'_> {
         while let Some(word) = words.next() {
             match word {
                 // `-c`, `-lc`, `-ec`, …
-                Word::Known(text) if text.starts_with('-') && !text.starts_with("--") && text.contains('c') => {
+                Word::Known(text)
+                    if text.starts_with('-') && !text.starts_with("--") && text.contains('c') =>
+                {
                     return match words.next() {
                         Some(Word::Known(line)) => self.line(line, &mut here.clone()),
                         _ => self.unknown("evaluates what its text does not show"),
                     };
                 }
-                Word::Known(text) if text == "-o" || text == "-O" || text == "+o" => drop(words.next()),
-                Word::Known(text) if matches!(text.as_str(), "-" | "-s" | "-e" | "-u" | "-x" | "-l" | "-i" | "--login" | "--norc" | "--noprofile" | "-eu" | "-ex" | "-eux") => {}
+                Word::Known(text) if text == "-o" || text == "-O" || text == "+o" => {
+                    _ = words.next()
+                }
+                Word::Known(text)
+                    if matches!(
+                        text.as_str(),
+                        "-" | "-s"
+                            | "-e"
+                            | "-u"
+                            | "-x"
+                            | "-l"
+                            | "-i"
+                            | "--login"
+                            | "--norc"
+                            | "--noprofile"
+                            | "-eu"
+                            | "-ex"
+                            | "-eux"
+                    ) => {}
                 Word::Known(text) => {
                     if !text.starts_with('-') {
                         self.touch(here, word, Access::Execute, false, Change::Unknown);
@@ -272,7 +326,9 @@ impl Walk<'_> {
         }
         match input {
             Input::Text(line) => self.line(line, &mut here.clone()),
-            Input::Given | Input::Unknown => self.unknown(format!("gives {name} commands that its text does not show")),
+            Input::Given | Input::Unknown => {
+                self.unknown(format!("gives {name} commands that its text does not show"))
+            }
         }
     }
 
@@ -291,9 +347,17 @@ impl Walk<'_> {
             match (file.to, &file.change) {
                 (Some(to), _) => {
                     self.touch(here, &path, Access::Delete, false, Change::Delete);
-                    self.touch(here, &Word::Known(to), Access::Write, false, Change::Unknown);
+                    self.touch(
+                        here,
+                        &Word::Known(to),
+                        Access::Write,
+                        false,
+                        Change::Unknown,
+                    );
                 }
-                (None, Change::Delete) => self.touch(here, &path, Access::Delete, false, Change::Delete),
+                (None, Change::Delete) => {
+                    self.touch(here, &path, Access::Delete, false, Change::Delete)
+                }
                 (None, _) => self.touch(here, &path, Access::Write, false, file.change),
             }
         }
@@ -312,7 +376,9 @@ impl Walk<'_> {
                     }
                 }
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                    let command = rest.by_ref().take_while(|w| !matches!(w, Word::Known(t) if t == ";" || t == "+"));
+                    let command = rest
+                        .by_ref()
+                        .take_while(|w| !matches!(w, Word::Known(t) if t == ";" || t == "+"));
                     // `{}` is some file beneath the folders.
                     let command: Vec<Word> = command
                         .map(|w| match w {
@@ -350,11 +416,15 @@ impl Walk<'_> {
                     given = true;
                     scripts.extend(words.next().cloned());
                 }
-                Word::Known(text) if !only_operands && (text == "-f" || text == "--file" || text.starts_with("--file=")) => {
+                Word::Known(text)
+                    if !only_operands
+                        && (text == "-f" || text == "--file" || text.starts_with("--file=")) =>
+                {
                     return self.unknown("runs a script by sed");
                 }
                 Word::Known(text) if !only_operands && text.starts_with('-') && text.len() > 1 => {
-                    in_place |= text.starts_with("--in-place") || (!text.starts_with("--") && text.contains('i'));
+                    in_place |= text.starts_with("--in-place")
+                        || (!text.starts_with("--") && text.contains('i'));
                     if !text.starts_with("--") && text.contains('f') {
                         return self.unknown("runs a script by sed");
                     }
@@ -369,11 +439,18 @@ impl Walk<'_> {
         if !given && !files.is_empty() {
             scripts.push(files.remove(0));
         }
-        if !scripts.iter().all(|s| matches!(s, Word::Known(text) if is_plain_sed(text))) {
+        if !scripts
+            .iter()
+            .all(|s| matches!(s, Word::Known(text) if is_plain_sed(text)))
+        {
             self.unknown("runs a sed script that may write or run anything");
         }
         for file in &files {
-            let access = if in_place { Access::Write } else { Access::Read };
+            let access = if in_place {
+                Access::Write
+            } else {
+                Access::Read
+            };
             self.touch(here, file, access, true, Change::Unknown);
         }
     }
@@ -382,13 +459,17 @@ impl Walk<'_> {
         let mut words = words.iter();
         let program = loop {
             match words.next() {
-                Some(Word::Known(text)) if text == "-F" || text == "-v" => drop(words.next()),
+                Some(Word::Known(text)) if text == "-F" || text == "-v" => _ = words.next(),
                 Some(Word::Known(text)) if text.starts_with("-F") || text.starts_with("-v") => {}
                 other => break other,
             }
         };
         match program {
-            Some(Word::Known(text)) if !text.starts_with('-') && !text.contains(['>', '|', '@']) && !text.contains("system") && !text.contains("getline") => {}
+            Some(Word::Known(text))
+                if !text.starts_with('-')
+                    && !text.contains(['>', '|', '@'])
+                    && !text.contains("system")
+                    && !text.contains("getline") => {}
             None => return,
             _ => self.unknown("runs an awk program that may write or run anything"),
         }
@@ -403,10 +484,17 @@ impl Walk<'_> {
             return self.unknown("gives gh a word that its text does not show");
         };
         let mut words = words.into_iter().filter(|w| !w.starts_with('-'));
-        let (group, verb) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let looks = ["list", "view", "status", "diff", "checks", "watch", "download", "browse", "search"];
+        let (group, verb) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        let looks = [
+            "list", "view", "status", "diff", "checks", "watch", "download", "browse", "search",
+        ];
         match group {
-            "workflow" | "run" | "secret" | "variable" | "cache" | "ruleset" if !looks.contains(&verb) => {
+            "workflow" | "run" | "secret" | "variable" | "cache" | "ruleset"
+                if !looks.contains(&verb) =>
+            {
                 self.effects(Effects::Bounded);
                 self.reading.parts.insert(Part::Ci);
             }
@@ -414,10 +502,14 @@ impl Walk<'_> {
                 self.effects(Effects::Bounded);
                 self.reading.parts.insert(Part::Deploy);
             }
-            "api" | "extension" | "alias" | "config" | "auth" | "codespace" | "repo" if !looks.contains(&verb) => {
+            "api" | "extension" | "alias" | "config" | "auth" | "codespace" | "repo"
+                if !looks.contains(&verb) =>
+            {
                 self.unknown(format!("runs gh {group}, which may do anything"));
             }
-            "pr" if verb == "merge" || verb == "checkout" => self.unknown("runs gh pr, which changes what is in a branch"),
+            "pr" if verb == "merge" || verb == "checkout" => {
+                self.unknown("runs gh pr, which changes what is in a branch")
+            }
             _ => self.effects(Effects::Bounded),
         }
     }
@@ -432,7 +524,11 @@ impl Walk<'_> {
                     let folder: Vec<Word> = words.next().cloned().into_iter().collect();
                     self.cd(&folder, &mut place);
                 }
-                Some(Word::Known(text)) if matches!(text.as_str(), "--no-pager" | "-P" | "--no-optional-locks" | "--version" | "--help" | "-v") => {}
+                Some(Word::Known(text))
+                    if matches!(
+                        text.as_str(),
+                        "--no-pager" | "-P" | "--no-optional-locks" | "--version" | "--help" | "-v"
+                    ) => {}
                 Some(Word::Known(text)) if text.starts_with('-') => {
                     return self.unknown(format!("runs git {text}, which may run anything"));
                 }
@@ -455,41 +551,75 @@ impl Walk<'_> {
             walk.effects(effects);
         };
         match verb {
-            "status" | "log" | "show" | "diff" | "blame" | "describe" | "rev-parse" | "rev-list" | "ls-files" | "ls-tree" | "cat-file"
-            | "grep" | "shortlog" | "reflog" | "name-rev" | "merge-base" | "for-each-ref" | "show-ref" | "cherry" | "range-diff"
-            | "check-ignore" | "check-attr" | "count-objects" | "var" | "version" | "help" | "whatchanged" | "diff-tree" | "diff-index"
-            | "verify-commit" | "symbolic-ref" => {
-                if has(&["--output", "--ext-diff", "--textconv", "-O", "--open-files-in-pager"]) {
+            "status" | "log" | "show" | "diff" | "blame" | "describe" | "rev-parse"
+            | "rev-list" | "ls-files" | "ls-tree" | "cat-file" | "grep" | "shortlog" | "reflog"
+            | "name-rev" | "merge-base" | "for-each-ref" | "show-ref" | "cherry" | "range-diff"
+            | "check-ignore" | "check-attr" | "count-objects" | "var" | "version" | "help"
+            | "whatchanged" | "diff-tree" | "diff-index" | "verify-commit" | "symbolic-ref" => {
+                if has(&[
+                    "--output",
+                    "--ext-diff",
+                    "--textconv",
+                    "-O",
+                    "--open-files-in-pager",
+                ]) {
                     self.unknown("runs git with an option that writes or runs something");
                 }
             }
-            "add" | "commit" | "branch" | "tag" | "stash" | "notes" | "init" | "gc" | "prune" | "fsck" | "worktree" | "bundle" | "update-index"
-                if !(verb == "stash" && has(&["pop", "apply", "branch"])) && !(verb == "worktree" && has(&["add", "move", "remove"])) =>
+            "add" | "commit" | "branch" | "tag" | "stash" | "notes" | "init" | "gc" | "prune"
+            | "fsck" | "worktree" | "bundle" | "update-index"
+                if !(verb == "stash" && has(&["pop", "apply", "branch"]))
+                    && !(verb == "worktree" && has(&["add", "move", "remove"])) =>
             {
                 write(self, Effects::Bounded);
             }
             "mv" | "rm" => {
                 write(self, Effects::Known);
-                for word in rest.iter().filter(|w| !matches!(w, Word::Known(t) if t.starts_with('-'))) {
-                    self.touch(&place, word, if verb == "rm" { Access::Delete } else { Access::Write }, true, Change::Unknown);
+                for word in rest
+                    .iter()
+                    .filter(|w| !matches!(w, Word::Known(t) if t.starts_with('-')))
+                {
+                    self.touch(
+                        &place,
+                        word,
+                        if verb == "rm" {
+                            Access::Delete
+                        } else {
+                            Access::Write
+                        },
+                        true,
+                        Change::Unknown,
+                    );
                 }
             }
             "checkout" | "restore" if texts.contains(&"--") || verb == "restore" => {
                 write(self, Effects::Bounded);
-                let named = rest.iter().skip_while(|w| verb == "checkout" && !matches!(w, Word::Known(t) if t == "--"));
+                let named = rest.iter().skip_while(|w| {
+                    verb == "checkout" && !matches!(w, Word::Known(t) if t == "--")
+                });
                 for word in named.filter(|w| !matches!(w, Word::Known(t) if t.starts_with('-'))) {
                     self.touch(&place, word, Access::Write, true, Change::Unknown);
                 }
             }
             "config" => {
-                if has(&["--get", "--list", "-l", "--get-all", "--get-regexp", "get", "list"]) {
+                if has(&[
+                    "--get",
+                    "--list",
+                    "-l",
+                    "--get-all",
+                    "--get-regexp",
+                    "get",
+                    "list",
+                ]) {
                     return;
                 }
                 self.class(Class::Configure);
                 self.effects(Effects::Bounded);
                 self.reading.parts.insert(Part::Permissions);
             }
-            "remote" | "fetch" | "clone" | "ls-remote" | "submodule" if !has(&["--upload-pack", "-u", "foreach", "update", "add", "set-url"]) => {
+            "remote" | "fetch" | "clone" | "ls-remote" | "submodule"
+                if !has(&["--upload-pack", "-u", "foreach", "update", "add", "set-url"]) =>
+            {
                 self.class(Class::Network);
                 self.effects(Effects::Bounded);
             }
@@ -499,7 +629,9 @@ impl Walk<'_> {
             }
             _ => {
                 write(self, Effects::Unknown);
-                self.unknown(format!("runs git {verb}, which changes files that its text does not name"));
+                self.unknown(format!(
+                    "runs git {verb}, which changes files that its text does not name"
+                ));
             }
         }
     }
@@ -532,7 +664,9 @@ fn same(option: &str, word: &str) -> bool {
             letters.contains(letter)
         }
         // GNU takes the beginning of a long name for the name.
-        (Some(long), Some(short)) if long.starts_with('-') && short.starts_with('-') && short.len() > 2 => {
+        (Some(long), Some(short))
+            if long.starts_with('-') && short.starts_with('-') && short.len() > 2 =>
+        {
             let name = short.split('=').next().unwrap_or(short);
             long.starts_with(name)
         }
@@ -555,7 +689,9 @@ fn known(words: &[Word]) -> Option<Vec<&str>> {
 fn is_plain_sed(script: &str) -> bool {
     script.split([';', '\n']).all(|command| {
         let command = command.trim();
-        let command = command.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ',' | '$' | '!' | ' ' | '~' | '+'));
+        let command = command.trim_start_matches(|c: char| {
+            c.is_ascii_digit() || matches!(c, ',' | '$' | '!' | ' ' | '~' | '+')
+        });
         let command = match command.strip_prefix('/') {
             // `/pattern/command`
             Some(rest) => match rest.split_once('/') {
@@ -575,9 +711,16 @@ fn is_plain_sed(script: &str) -> bool {
                 let mut pieces = rest.split(mark);
                 let flags = pieces.by_ref().nth(2);
                 pieces.next().is_none()
-                    && flags.is_some_and(|f| f.chars().all(|c| c.is_ascii_digit() || matches!(c, 'g' | 'p' | 'i' | 'I' | 'm' | 'M')))
+                    && flags.is_some_and(|f| {
+                        f.chars().all(|c| {
+                            c.is_ascii_digit() || matches!(c, 'g' | 'p' | 'i' | 'I' | 'm' | 'M')
+                        })
+                    })
             }
-            Some('p' | 'd' | 'q' | '=' | 'n' | 'N' | 'D' | 'P' | 'h' | 'H' | 'g' | 'G' | 'x' | '{' | '}') => command.len() <= 2,
+            Some(
+                'p' | 'd' | 'q' | '=' | 'n' | 'N' | 'D' | 'P' | 'h' | 'H' | 'g' | 'G' | 'x' | '{'
+                | '}',
+            ) => command.len() <= 2,
             _ => false,
         }
     })

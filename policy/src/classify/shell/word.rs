@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use brush_parser::ParserOptions;
-use brush_parser::word::{self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource};
+use brush_parser::word::{
+    self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource,
+};
 
-use super::super::path;
+use super::super::{guard, path};
 
 /// The longest value that is kept.
 const MAX_VALUE: usize = 16 << 10;
@@ -57,7 +59,7 @@ impl Vars {
 
     /// A word, as one value.
     pub(super) fn word(&self, text: &str) -> Word {
-        if text.len() > MAX_VALUE {
+        if text.len() > MAX_VALUE || !guard::is_readable(text) {
             return Word::Unknown;
         }
         match word::parse(text, &ParserOptions::default()) {
@@ -72,8 +74,13 @@ impl Vars {
             Some(several) => several.iter().map(|one| self.word(one)).collect(),
             None => match self.word(text) {
                 // `$X` without quotes falls apart where it has blanks.
-                Word::Known(value) if is_bare_variable(text) && value.contains([' ', '\t', '\n']) => {
-                    value.split_whitespace().map(|w| Word::Known(w.to_owned())).collect()
+                Word::Known(value)
+                    if is_bare_variable(text) && value.contains([' ', '\t', '\n']) =>
+                {
+                    value
+                        .split_whitespace()
+                        .map(|w| Word::Known(w.to_owned()))
+                        .collect()
                 }
                 word => vec![word],
             },
@@ -82,6 +89,9 @@ impl Vars {
 
     /// The text of a here-document.
     pub(super) fn text(&self, text: &str) -> Option<String> {
+        if !guard::is_readable(text) {
+            return None;
+        }
         let pieces = word::parse_heredoc(text, &ParserOptions::default()).ok()?;
         self.quoted(&pieces)
     }
@@ -92,7 +102,7 @@ impl Vars {
         for piece in pieces {
             match &piece.piece {
                 WordPiece::Text(plain) => {
-                    pattern |= plain.contains(['*', '?', '[', '{']);
+                    pattern |= plain.contains(['*', '?', '[']) || is_braced(plain);
                     text.push_str(plain);
                 }
                 WordPiece::TildeExpansion(TildeExpr::Home) => text.push('~'),
@@ -137,7 +147,11 @@ impl Vars {
             WordPiece::EscapeSequence(text) => {
                 let plain = text.strip_prefix('\\').unwrap_or(text);
                 // An escaped line feed is none.
-                Some(if plain == "\n" { String::new() } else { plain.to_owned() })
+                Some(if plain == "\n" {
+                    String::new()
+                } else {
+                    plain.to_owned()
+                })
             }
             WordPiece::DoubleQuotedSequence(pieces) => self.quoted(pieces),
             WordPiece::AnsiCQuotedText(text) => (!text.contains('\\')).then(|| text.clone()),
@@ -160,6 +174,14 @@ impl Vars {
     }
 }
 
+/// Whether braces in a text become several words: `{a,b}`, `{1..9}`.
+fn is_braced(text: &str) -> bool {
+    let inner = text
+        .split_once('{')
+        .and_then(|(_, rest)| rest.rsplit_once('}'));
+    inner.is_some_and(|(inner, _)| inner.contains(',') || inner.contains(".."))
+}
+
 fn is_bare_variable(text: &str) -> bool {
     text.starts_with('$') && !text.contains(['"', '\''])
 }
@@ -170,7 +192,10 @@ fn braces(text: &str) -> Option<Vec<String>> {
         return None;
     }
     let (open, _) = text.match_indices('{').next()?;
-    let close = text.match_indices('}').map(|(at, _)| at).find(|at| *at > open)?;
+    let close = text
+        .match_indices('}')
+        .map(|(at, _)| at)
+        .find(|at| *at > open)?;
     let (before, rest) = text.split_at_checked(open)?;
     let inner = rest.get(1..close.checked_sub(open)?)?;
     let after = text.get(close.checked_add(1)?..)?;
@@ -193,11 +218,17 @@ fn braces(text: &str) -> Option<Vec<String>> {
 
 /// The lines that run while a word is made: `$(…)` and backquotes, wherever they stand. `None` if that cannot be said.
 pub(super) fn substituted(text: &str) -> Option<Vec<String>> {
+    if !guard::is_readable(text) {
+        return None;
+    }
     collected(&word::parse(text, &ParserOptions::default()).ok()?)
 }
 
 /// The same for the text of a here-document, where quotes are letters.
 pub(super) fn substituted_in_text(text: &str) -> Option<Vec<String>> {
+    if !guard::is_readable(text) {
+        return None;
+    }
     collected(&word::parse_heredoc(text, &ParserOptions::default()).ok()?)
 }
 
@@ -213,7 +244,8 @@ fn collect(piece: &WordPiece, lines: &mut Vec<String>) -> Option<()> {
     match piece {
         WordPiece::CommandSubstitution(line) => lines.push(line.clone()),
         WordPiece::BackquotedCommandSubstitution(line) => lines.push(line.replace("\\`", "`")),
-        WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
+        WordPiece::DoubleQuotedSequence(pieces)
+        | WordPiece::GettextDoubleQuotedSequence(pieces) => {
             for piece in pieces {
                 collect(&piece.piece, lines)?;
             }
@@ -245,7 +277,17 @@ pub(super) fn base(name: &str) -> &str {
 /// A program that lies where only the system puts one.
 pub(super) fn is_of_system(name: &str) -> bool {
     let plain = path::plain(name);
-    ["/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/"]
-        .iter()
-        .any(|folder| plain.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')))
+    [
+        "/bin/",
+        "/usr/bin/",
+        "/usr/local/bin/",
+        "/sbin/",
+        "/usr/sbin/",
+    ]
+    .iter()
+    .any(|folder| {
+        plain
+            .strip_prefix(folder)
+            .is_some_and(|rest| !rest.contains('/'))
+    })
 }
