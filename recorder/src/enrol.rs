@@ -152,7 +152,9 @@ impl Exposure {
     /// In words, if there is anything.
     pub fn why(&self) -> Option<String> {
         match (&self.readable, self.in_agent) {
-            (Some(path), _) => Some(format!("the private key `{path}` lies where this user can read it")),
+            (Some(path), _) => Some(format!(
+                "the private key `{path}` lies where this user can read it"
+            )),
             (None, true) => Some("an ssh-agent that this user reaches holds the key".to_owned()),
             (None, false) => None,
         }
@@ -161,11 +163,7 @@ impl Exposure {
 
 /// What stands behind a signature, as far as this can be known: hardware shows its touch itself, the rest is the enroller's word, unless
 /// what was seen speaks against it.
-pub fn assurance(
-    key: &HumanKey,
-    stated: Option<Assurance>,
-    seen: &Exposure,
-) -> Result<Assurance> {
+pub fn assurance(key: &HumanKey, stated: Option<Assurance>, seen: &Exposure) -> Result<Assurance> {
     let refuse = |why: String| Err(Error::new(ErrorKind::Refused, why));
     match (stated, key.is_hardware()) {
         (None | Some(Assurance::Touch), true) => Ok(Assurance::Touch),
@@ -186,12 +184,7 @@ pub fn assurance(
 }
 
 /// A `key` record that enrols a human.
-pub fn add(
-    key: &HumanKey,
-    holder: Id,
-    groups: Vec<Id>,
-    assurance: Assurance,
-) -> Result<Key> {
+pub fn add(key: &HumanKey, holder: Id, groups: Vec<Id>, assurance: Assurance) -> Result<Key> {
     check_holder(&holder)?;
     Ok(Key {
         signature: None,

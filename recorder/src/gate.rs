@@ -236,7 +236,14 @@ impl Gate {
     }
 
     /// Writes an alarm: a record for people, which nothing waits for.
-    fn alarm(&self, rule: &str, severity: Severity, detail: &str, causes: Vec<Seq>, session: Option<Seq>) -> Result<Seq> {
+    fn alarm(
+        &self,
+        rule: &str,
+        severity: Severity,
+        detail: &str,
+        causes: Vec<Seq>,
+        session: Option<Seq>,
+    ) -> Result<Seq> {
         let mut event = Event::new(
             recorder()?,
             Alarm {
@@ -260,10 +267,7 @@ impl Gate {
         let mut event = Event::from_json(text.trim())?;
         if let server::Door::Session(session) = peer.door {
             let kind = event.body.kind();
-            if !matches!(
-                kind,
-                Some(Kind::Message | Kind::Outcome | Kind::Evaluation)
-            ) {
+            if !matches!(kind, Some(Kind::Message | Kind::Outcome | Kind::Evaluation)) {
                 return Err(Error::new(
                     ErrorKind::Refused,
                     "an agent may append messages, outcomes and evaluations",
@@ -351,7 +355,11 @@ impl Gate {
             single_person: approvers.len() <= 1,
             approvers,
             sessions: state.session_status(),
-            holds: state.open_holds(self.now()).count().try_into().unwrap_or(u64::MAX),
+            holds: state
+                .open_holds(self.now())
+                .count()
+                .try_into()
+                .unwrap_or(u64::MAX),
             waiting: state.waiting(),
             problems: problems.iter().map(ToString::to_string).collect(),
             killed,
@@ -386,6 +394,7 @@ fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -
     let (policies, preset) = match (wanted, &recorded) {
         (Wanted::AsRecorded, Some(in_force)) => {
             state.policy = in_force.clone();
+            state.void_holds();
             return Ok(());
         }
         (Wanted::AsRecorded, None) if people > 1 => {
@@ -402,6 +411,7 @@ fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -
     let digest = policies.digest();
     if let Some(in_force) = recorded.filter(|r| r.digest == digest) {
         state.policy = in_force;
+        state.void_holds();
         return Ok(());
     }
     let mut event = Event::new(

@@ -211,12 +211,18 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_again() {
         let mut statement = sample();
-        assert_eq!(statement.to_string().parse::<Statement>().unwrap(), statement);
+        assert_eq!(
+            statement.to_string().parse::<Statement>().unwrap(),
+            statement
+        );
         for (verb, _) in Verb::ALL {
             statement.verb = verb;
             statement.target = None;
             statement.scope = Some("agent:claude-code".to_owned());
-            assert_eq!(statement.to_string().parse::<Statement>().unwrap(), statement);
+            assert_eq!(
+                statement.to_string().parse::<Statement>().unwrap(),
+                statement
+            );
         }
     }
 

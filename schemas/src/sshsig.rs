@@ -53,9 +53,7 @@ impl HumanKey {
     fn from_data(key: &PublicKey) -> Result<Self> {
         let (point, application) = match key.key_data() {
             KeyData::Ed25519(key) => (key.0, None),
-            KeyData::SkEd25519(key) => {
-                (key.public_key().0, Some(key.application().to_owned()))
-            }
+            KeyData::SkEd25519(key) => (key.public_key().0, Some(key.application().to_owned())),
             _ => {
                 return Err(bad(
                     "the key is neither `ssh-ed25519` nor `sk-ssh-ed25519@openssh.com`",

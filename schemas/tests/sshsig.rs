@@ -1,5 +1,9 @@
 //! Signatures of people: made by `ssh-keygen`, checked by us, and the other way round.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,7 +36,12 @@ fn sign(key: &Path, namespace: &str, text: &str, options: &[&str]) -> String {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
@@ -59,7 +68,11 @@ fn what_ssh_keygen_signs_is_checked_and_nothing_else_passes() {
     key.verify("git", TEXT.as_bytes(), &blob).unwrap_err();
     let sha256 = from_armoured(&sign(&path, NAMESPACE, TEXT, &["-O", "hashalg=sha256"])).unwrap();
     good(TEXT, &sha256).unwrap();
-    good(TEXT, &from_armoured(&sign(&path, "git", TEXT, &[])).unwrap()).unwrap_err();
+    good(
+        TEXT,
+        &from_armoured(&sign(&path, "git", TEXT, &[])).unwrap(),
+    )
+    .unwrap_err();
     // No bit of it is without a meaning.
     for bit in 0..blob.len() * 8 {
         let mut flipped = blob.clone();
@@ -82,7 +95,13 @@ fn keys_of_other_kinds_are_refused() {
             HumanKey::from_openssh(&public(&path)).unwrap_err();
         }
     }
-    for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 !", &"x".repeat(10_000)] {
+    for text in [
+        "",
+        "ssh-ed25519",
+        "ssh-ed25519 AAAA",
+        "ssh-ed25519 !",
+        &"x".repeat(10_000),
+    ] {
         HumanKey::from_openssh(text).unwrap_err();
     }
     // A key of small order, under which anybody can sign.
@@ -92,7 +111,11 @@ fn keys_of_other_kinds_are_refused() {
 }
 
 fn string(bytes: &[u8]) -> Vec<u8> {
-    [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+    [
+        &u32::try_from(bytes.len()).unwrap().to_be_bytes()[..],
+        bytes,
+    ]
+    .concat()
 }
 
 /// A security key, as PROTOCOL.u2f has it sign; `ssh-keygen` checks that we understood it.
@@ -135,10 +158,15 @@ fn a_security_key_shows_its_touch() {
 
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
-    write("signers", format!("alice namespaces=\"{NAMESPACE}\" {}\n", key.to_openssh()));
+    write(
+        "signers",
+        format!("alice namespaces=\"{NAMESPACE}\" {}\n", key.to_openssh()),
+    );
     write("sig", to_armoured(&signed(1)));
     let Ok(mut child) = Command::new("ssh-keygen")
-        .args(["-Y", "verify", "-n", NAMESPACE, "-I", "alice", "-f", "signers", "-s", "sig"])
+        .args([
+            "-Y", "verify", "-n", NAMESPACE, "-I", "alice", "-f", "signers", "-s", "sig",
+        ])
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -146,6 +174,11 @@ fn a_security_key_shows_its_touch() {
     else {
         return;
     };
-    child.stdin.take().unwrap().write_all(TEXT.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(TEXT.as_bytes())
+        .unwrap();
     assert!(child.wait().unwrap().success());
 }

@@ -77,8 +77,10 @@ pub(crate) fn deny(args: &Deny, place: &Place, term: &mut Term) -> Result<Exit, 
 
 fn answer(args: &Answer, verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     if Path::new("/run/tacho/gate").exists() {
-        return Err(Failure::new("this is a cell: nobody answers a hold from inside one")
-            .hint("answer it where the people are, outside"));
+        return Err(
+            Failure::new("this is a cell: nobody answers a hold from inside one")
+                .hint("answer it where the people are, outside"),
+        );
     }
     place::guard_memory()?;
     let gate = client(place)?;
@@ -162,7 +164,9 @@ fn find_key(named: Option<&PathBuf>) -> Result<(PathBuf, HumanKey), Failure> {
     let candidates = match named {
         Some(path) => vec![path.clone()],
         None => {
-            let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+            let home = std::env::var_os("HOME")
+                .map(PathBuf::from)
+                .unwrap_or_default();
             ["id_ed25519_sk", "id_ed25519"]
                 .map(|name| home.join(".ssh").join(name))
                 .to_vec()
@@ -242,8 +246,10 @@ pub(crate) fn sign(key: &Path, statement: &str) -> Result<String, Failure> {
     if !output.status.success() || text.is_empty() {
         let why = String::from_utf8_lossy(&output.stderr);
         let why = why.lines().last().unwrap_or("it says nothing");
-        return Err(Failure::new(format!("ssh-keygen did not sign: {}", safe(why)))
-            .hint("name another key with `--key FILE`"));
+        return Err(
+            Failure::new(format!("ssh-keygen did not sign: {}", safe(why)))
+                .hint("name another key with `--key FILE`"),
+        );
     }
     Ok(text)
 }

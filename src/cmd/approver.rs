@@ -110,11 +110,10 @@ fn add(args: &Add, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let groups = groups.collect::<Result<Vec<_>, _>>()?;
     let known = enrolled(place)?;
     if known.signer(&key.fingerprint()).is_some() {
-        return Err(Failure::new(format!(
-            "the key {} is enrolled already",
-            key.fingerprint()
-        ))
-        .hint("`tacho approver revoke` ends it first"));
+        return Err(
+            Failure::new(format!("the key {} is enrolled already", key.fingerprint()))
+                .hint("`tacho approver revoke` ends it first"),
+        );
     }
     let record = enrol::add(&key, holder, groups, assurance)?;
     write(vec![record], args.identity.as_ref(), place)?;
@@ -129,7 +128,10 @@ fn add(args: &Add, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
         let why = exposure.why().unwrap_or_else(|| {
             "nothing says that the agent's user could not use this key".to_owned()
         });
-        term.note(format!("{}: it counts only under observe and solo", safe(&why)));
+        term.note(format!(
+            "{}: it counts only under observe and solo",
+            safe(&why)
+        ));
     }
     Ok(Exit::Done)
 }
@@ -148,10 +150,12 @@ fn exposure(public: &Path, key: &HumanKey) -> Exposure {
             .output();
         read.is_ok_and(|output| output.status.success())
     };
-    let listed = Command::new("ssh-add").arg("-L").stdin(Stdio::null()).output();
-    let in_agent = listed.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout).contains(&key.to_openssh())
-    });
+    let listed = Command::new("ssh-add")
+        .arg("-L")
+        .stdin(Stdio::null())
+        .output();
+    let in_agent = listed
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&key.to_openssh()));
     Exposure {
         readable: readable.then(|| private.to_string_lossy().into_owned()),
         plain,
@@ -248,14 +252,20 @@ fn revoke(args: &Revoke, place: &Place, term: &mut Term) -> Result<Exit, Failure
         .filter(|s| one == Some(s.key.fingerprint()) || s.holder.as_str() == args.who)
         .collect();
     if keys.is_empty() {
-        return Err(Failure::new(format!("nobody is enrolled as `{}`", safe(&args.who)))
-            .hint("`tacho approver list` shows who is"));
+        return Err(
+            Failure::new(format!("nobody is enrolled as `{}`", safe(&args.who)))
+                .hint("`tacho approver list` shows who is"),
+        );
     }
     let records = keys.iter().map(|signer| enrol::retire(signer));
     let records = records.collect::<Result<Vec<_>, _>>()?;
     write(records, args.identity.as_ref(), place)?;
     for signer in keys {
-        term.line(format!("ended {} of {}", signer.key.fingerprint(), signer.holder))?;
+        term.line(format!(
+            "ended {} of {}",
+            signer.key.fingerprint(),
+            signer.holder
+        ))?;
     }
     let _ = std::io::stdout().flush();
     Ok(Exit::Done)

@@ -68,7 +68,10 @@ pub(crate) fn show(held: &Held, term: &mut Term) -> Result<(), Failure> {
         held.session
     ))?;
     term.line(format!("  tool      {}{class}", safe(held.tool.as_str())))?;
-    term.line(format!("  since     {}, open until {}", held.since, held.deadline))?;
+    term.line(format!(
+        "  since     {}, open until {}",
+        held.since, held.deadline
+    ))?;
     term.line(format!("  why held  {}", safe(&held.reason)))?;
     if !held.approved_by.is_empty() {
         let names: Vec<_> = held.approved_by.iter().map(|id| id.as_str()).collect();

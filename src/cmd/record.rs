@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Log, Pending};
 use tacho_recorder::{Error, ErrorKind};
-use serde_json::value::RawValue;
 use tacho_schemas::event::Event;
 use tacho_schemas::record::Redaction;
 
@@ -137,7 +137,11 @@ fn through_the_gate(
             }
         }
     }
-    Ok(if refused > 0 { Exit::Failure } else { Exit::Done })
+    Ok(if refused > 0 {
+        Exit::Failure
+    } else {
+        Exit::Done
+    })
 }
 
 pub(crate) fn report_opening(log: &Log, term: &mut Term) {

@@ -115,8 +115,14 @@ fn greet(gate: &Gate, json: bool, term: &mut Term) -> Result<(), Failure> {
                 _ => join(&status.approvers),
             }
         ));
-        term.note(format!("reviewers: {}", safe(&gate.reviewers_socket().to_string_lossy())));
-        term.note(format!("hooks: {}", safe(&gate.hooks_socket().to_string_lossy())));
+        term.note(format!(
+            "reviewers: {}",
+            safe(&gate.reviewers_socket().to_string_lossy())
+        ));
+        term.note(format!(
+            "hooks: {}",
+            safe(&gate.hooks_socket().to_string_lossy())
+        ));
     }
     for problem in &status.problems {
         term.note(format!("the policy: {}", safe(problem)));

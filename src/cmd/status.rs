@@ -35,20 +35,35 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         term.line(serde_json::json!({ "gate": gate }).to_string())?;
         return Ok(Exit::Done);
     }
-    term.line(format!("gate      {} since {}", safe(&status.origin), status.since))?;
-    let single = if status.single_person { " (single person)" } else { "" };
+    term.line(format!(
+        "gate      {} since {}",
+        safe(&status.origin),
+        status.since
+    ))?;
+    let single = if status.single_person {
+        " (single person)"
+    } else {
+        ""
+    };
     term.line(format!(
         "policy    {} {}{single}",
         safe(&status.policy),
         term.paint(Tone::Dim, &format!("record {}", status.policy_record))
     ))?;
     for problem in &status.problems {
-        term.line(format!("          {}", term.paint(Tone::Warn, &safe(problem))))?;
+        term.line(format!(
+            "          {}",
+            term.paint(Tone::Warn, &safe(problem))
+        ))?;
     }
     let people: Vec<_> = status.approvers.iter().map(|id| id.as_str()).collect();
     term.line(format!(
         "people    {}",
-        if people.is_empty() { "nobody".to_owned() } else { people.join(", ") }
+        if people.is_empty() {
+            "nobody".to_owned()
+        } else {
+            people.join(", ")
+        }
     ))?;
     term.line(format!(
         "holds     {} open, {} waiting at this moment",

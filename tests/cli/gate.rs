@@ -26,7 +26,12 @@ impl Daemon {
         out.read_line(&mut line).unwrap();
         let Ok(ready) = serde_json::from_str::<Value>(&line) else {
             let mut why = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut why)
+                .unwrap();
             panic!("it did not start: {why}");
         };
         Self {
@@ -46,7 +51,12 @@ impl Daemon {
     fn stop(mut self) -> String {
         self.signal("TERM");
         let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
         said
     }
@@ -78,7 +88,9 @@ fn post(socket: &Path, path: &str, body: &Value) -> Value {
     stream.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    let (_, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{answer}"));
     serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
 }
 
@@ -108,7 +120,10 @@ fn house() -> (Home, PathBuf) {
     let key = keygen(&home, "alice");
     let ran = home.run(["approver", "add", "alice", "alice.pub"]).good();
     assert!(ran.out.contains("assurance  none"), "{ran:?}");
-    assert!(ran.err.contains("counts only under observe and solo"), "{ran:?}");
+    assert!(
+        ran.err.contains("counts only under observe and solo"),
+        "{ran:?}"
+    );
     (home, key)
 }
 
@@ -143,14 +158,25 @@ fn a_hold_is_approved_with_a_real_key_and_anybody_can_check_it() {
     // What the agent wrote is shown, and shown harmless.
     let shown = home.run(["holds", &seq]).good().out;
     assert!(shown.contains("the agent says"), "{shown}");
-    assert!(shown.contains("+on: push") && !shown.contains('\u{1b}'), "{shown}");
+    assert!(
+        shown.contains("+on: push") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
     let key = key.to_str().unwrap();
     let wrong = ["approve", &seq, "--key", key, "--yes-digest", "zzzz"];
-    home.run(wrong).refused_with_hint(2, "not the characters of this request");
-    home.run(["approve", &seq, "--key", key]).refused_with_hint(2, "nobody is here to confirm");
+    home.run(wrong)
+        .refused_with_hint(2, "not the characters of this request");
+    home.run(["approve", &seq, "--key", key])
+        .refused_with_hint(2, "nobody is here to confirm");
     let digits = digits(&hold);
-    let ran = home.run(["approve", &seq, "--key", key, "--yes-digest", &digits]).good();
-    assert!(ran.out.starts_with(&format!("approved hold {seq} as alice, record ")), "{ran:?}");
+    let ran = home
+        .run(["approve", &seq, "--key", key, "--yes-digest", &digits])
+        .good();
+    assert!(
+        ran.out
+            .starts_with(&format!("approved hold {seq} as alice, record ")),
+        "{ran:?}"
+    );
     let answer = waiting.join().unwrap();
     assert_eq!(answer["verdict"], "allow");
     assert_eq!(answer["approved"], true);
@@ -168,10 +194,17 @@ fn a_hold_is_approved_with_a_real_key_and_anybody_can_check_it() {
     assert_eq!(status["gate"]["sessions"][0]["session"], session);
     // A verb that appends goes through the daemon, or says why not.
     let event = super::home::MESSAGE;
-    let receipt = home.feed(["record"], event.as_bytes()).good().json().pop().unwrap();
+    let receipt = home
+        .feed(["record"], event.as_bytes())
+        .good()
+        .json()
+        .pop()
+        .unwrap();
     assert!(receipt["seq"].as_u64().unwrap() > 10);
-    home.run(["key", "rotate"]).refused_with_hint(2, "owns the log");
-    home.run(["approver", "revoke", "alice"]).refused_with_hint(2, "owns the log");
+    home.run(["key", "rotate"])
+        .refused_with_hint(2, "owns the log");
+    home.run(["approver", "revoke", "alice"])
+        .refused_with_hint(2, "owns the log");
     let said = daemon.stop();
     assert!(said.contains("the log is closed cleanly"), "{said}");
     let why = home.run(["why", &mutation]).good().out;
@@ -180,8 +213,11 @@ fn a_hold_is_approved_with_a_real_key_and_anybody_can_check_it() {
     }
     assert!(home.run(["verify"]).good().out.ends_with("verified\n"));
     // Somebody who does not have this program checks the approval.
-    let approvals = home.run(["list", "--filter", "kind:approval", "--json"]).good().json();
-    let act = &approvals[0]["record"]["body"]["act"];
+    let approvals = home
+        .run(["list", "--filter", "kind:approval", "--json"])
+        .good()
+        .json();
+    let act = &approvals[0]["body"]["act"];
     check_with_ssh_keygen(&home, act);
     home.run(["approver", "revoke", "alice"]).good();
     let listed = home.run(["approver", "list", "--allowed-signers"]).good();
@@ -189,11 +225,13 @@ fn a_hold_is_approved_with_a_real_key_and_anybody_can_check_it() {
 }
 
 fn check_with_ssh_keygen(home: &Home, act: &Value) {
-    use base64::Engine as _;
-    let bytes = |name: &str| {
+    let bytes = |name: &str| -> Vec<u8> {
         let text = act[name].as_str().unwrap_or_else(|| panic!("{act}"));
-        let engine = base64::engine::general_purpose::STANDARD;
-        engine.decode(text).unwrap_or_else(|_| panic!("{text}"))
+        let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
+        let pairs = text.as_bytes().chunks(2);
+        pairs
+            .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+            .collect()
     };
     let signature = tacho_schemas::sshsig::to_armoured(&bytes("sshsig"));
     std::fs::write(home.path("act.sig"), signature).unwrap();
@@ -215,8 +253,15 @@ fn check_with_ssh_keygen(home: &Home, act: &Value) {
     let good = verify(&statement);
     assert!(good.status.success(), "{good:?}");
     let text = String::from_utf8(statement).unwrap();
-    assert!(text.starts_with("tacho/v1/act\norigin: tacho.invalid/"), "{text}");
-    assert!(!verify(text.replace("approve", "reject").as_bytes()).status.success());
+    assert!(
+        text.starts_with("tacho/v1/act\norigin: tacho.invalid/"),
+        "{text}"
+    );
+    assert!(
+        !verify(text.replace("approve", "reject").as_bytes())
+            .status
+            .success()
+    );
 }
 
 #[test]
@@ -229,12 +274,22 @@ fn a_denied_hold_tells_the_agent_and_names_who_said_no() {
     let hold = first_hold(&home);
     let seq = hold["hold"].to_string();
     let args = [
-        "deny", &seq, "--key", key.to_str().unwrap(), "--yes-digest", &digits(&hold), "--reason", "not on Fridays",
+        "deny",
+        &seq,
+        "--key",
+        key.to_str().unwrap(),
+        "--yes-digest",
+        &digits(&hold),
+        "--reason",
+        "not on Fridays",
     ];
     let ran = home.run(args).good();
     assert!(ran.out.starts_with("denied hold"), "{ran:?}");
     let answer = waiting.join().unwrap();
-    assert_eq!((&answer["verdict"], &answer["deny_kind"]), (&json!("deny"), &json!("unapproved")));
+    assert_eq!(
+        (&answer["verdict"], &answer["deny_kind"]),
+        (&json!("deny"), &json!("unapproved"))
+    );
     assert!(home.run(["holds", "--json"]).good().out.is_empty());
     home.run(args).refused_with_hint(2, "there is no open hold");
 }
@@ -250,7 +305,14 @@ fn a_key_in_reach_of_the_agent_counts_for_nothing_under_standard() {
         assert_eq!(ran.code, 2, "{claim}: {ran:?}");
     }
     std::fs::rename(home.path("bob"), home.path("elsewhere")).unwrap();
-    let strong = ["approver", "add", "bob", "bob.pub", "--assurance", "other-host"];
+    let strong = [
+        "approver",
+        "add",
+        "bob",
+        "bob.pub",
+        "--assurance",
+        "other-host",
+    ];
     home.run(strong).good();
     let daemon = Daemon::start(&home, &["--preset", "standard", "--wait", "2"]);
     let (_, socket) = daemon.session(&home);
@@ -262,9 +324,20 @@ fn a_key_in_reach_of_the_agent_counts_for_nothing_under_standard() {
     let hold = first_hold(&home);
     let seq = hold["hold"].to_string();
     let digits = digits(&hold);
-    let weak = ["approve", &seq, "--key", key.to_str().unwrap(), "--yes-digest", &digits];
+    let weak = [
+        "approve",
+        &seq,
+        "--key",
+        key.to_str().unwrap(),
+        "--yes-digest",
+        &digits,
+    ];
     let ran = home.run(weak).good();
-    assert!(ran.out.contains("it still waits for approval by 1 of `reviewers`"), "{ran:?}");
+    assert!(
+        ran.out
+            .contains("it still waits for approval by 1 of `reviewers`"),
+        "{ran:?}"
+    );
     let answer = waiting.join().unwrap();
     assert_eq!(answer["deny_kind"], "unapproved");
     assert_eq!(answer["hold"].to_string(), seq);
@@ -272,7 +345,14 @@ fn a_key_in_reach_of_the_agent_counts_for_nothing_under_standard() {
     let daemon = Daemon::start(&home, &["--wait", "2"]);
     std::fs::copy(home.path("bob.pub"), home.path("elsewhere.pub")).unwrap();
     let bob = home.path("elsewhere");
-    let strong = ["approve", &seq, "--key", bob.to_str().unwrap(), "--yes-digest", &digits];
+    let strong = [
+        "approve",
+        &seq,
+        "--key",
+        bob.to_str().unwrap(),
+        "--yes-digest",
+        &digits,
+    ];
     home.run(strong).good();
     assert_eq!(post(&socket, "/v1/decide", &ask)["verdict"], "allow");
     assert_eq!(post(&socket, "/v1/decide", &ask)["verdict"], "deny");
@@ -284,7 +364,11 @@ fn the_agent_that_an_agent_reaches_signs_nothing_that_counts() {
     let (home, _) = house();
     // An ssh-agent without `-c`, as the agent's user would have one.
     let socket = home.path("ssh.sock");
-    let mut agent = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).spawn().unwrap();
+    let mut agent = Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .spawn()
+        .unwrap();
     while !socket.exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -297,11 +381,21 @@ fn the_agent_that_an_agent_reaches_signs_nothing_that_counts() {
     assert!(added.unwrap().success());
     // The private key is only in the agent.
     std::fs::remove_file(&key).unwrap();
-    let mut claim = home.command(["approver", "add", "carol", "carol.pub", "--assurance", "other-uid"]);
+    let mut claim = home.command([
+        "approver",
+        "add",
+        "carol",
+        "carol.pub",
+        "--assurance",
+        "other-uid",
+    ]);
     let claim = claim.env("SSH_AUTH_SOCK", &socket).output().unwrap();
     assert_eq!(claim.status.code(), Some(2));
     let said = String::from_utf8_lossy(&claim.stderr).into_owned();
-    assert!(said.contains("an ssh-agent that this user reaches"), "{said}");
+    assert!(
+        said.contains("an ssh-agent that this user reaches"),
+        "{said}"
+    );
     home.run(["approver", "add", "carol", "carol.pub"]).good();
     let daemon = Daemon::start(&home, &["--preset", "standard", "--wait", "2"]);
     let (_, session) = daemon.session(&home);
@@ -310,10 +404,24 @@ fn the_agent_that_an_agent_reaches_signs_nothing_that_counts() {
     let hold = first_hold(&home);
     let seq = hold["hold"].to_string();
     let public = home.path("carol.pub");
-    let args = ["approve", &seq, "--key", public.to_str().unwrap(), "--yes-digest", &digits(&hold)];
-    let signed = home.command(args).env("SSH_AUTH_SOCK", &socket).output().unwrap();
+    let args = [
+        "approve",
+        &seq,
+        "--key",
+        public.to_str().unwrap(),
+        "--yes-digest",
+        &digits(&hold),
+    ];
+    let signed = home
+        .command(args)
+        .env("SSH_AUTH_SOCK", &socket)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&signed.stdout).into_owned();
-    assert!(said.contains("assurance none") && said.contains("it still waits"), "{signed:?}");
+    assert!(
+        said.contains("assurance none") && said.contains("it still waits"),
+        "{signed:?}"
+    );
     assert_eq!(waiting.join().unwrap()["verdict"], "deny");
     agent.kill().unwrap();
     agent.wait().unwrap();
@@ -323,7 +431,10 @@ fn the_agent_that_an_agent_reaches_signs_nothing_that_counts() {
 fn a_command_tells_people_of_a_hold() {
     let (home, _) = house();
     let told = home.path("told");
-    let settings = format!("[hold]\nnotify = ['/bin/sh', '-c', 'cat > {}.new && mv {0}.new {0}']\n", told.display());
+    let settings = format!(
+        "[hold]\nnotify = ['/bin/sh', '-c', 'cat > {}.new && mv {0}.new {0}']\n",
+        told.display()
+    );
     let path = home.log().join("tacho.toml");
     std::fs::write(&path, settings).unwrap();
     let daemon = Daemon::start(&home, &["--wait", "1"]);
@@ -342,15 +453,27 @@ fn a_command_tells_people_of_a_hold() {
 #[test]
 fn what_nobody_runs_says_how_it_is_started() {
     let home = Home::with_log();
-    home.run(["holds"]).refused_with_hint(2, "no gate listens at");
-    home.run(["approve", "3"]).refused_with_hint(2, "no gate listens at");
+    home.run(["holds"])
+        .refused_with_hint(2, "no gate listens at");
+    home.run(["approve", "3"])
+        .refused_with_hint(2, "no gate listens at");
     let ran = home.run(["status"]);
-    assert_eq!((ran.code, ran.out.as_str()), (1, "no gate runs for this log: whatever asks is denied\n"));
-    home.run(["serve", "--preset", "lax"]).refused_with_hint(2, "there is no preset `lax`");
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (1, "no gate runs for this log: whatever asks is denied\n")
+    );
+    home.run(["serve", "--preset", "lax"])
+        .refused_with_hint(2, "there is no preset `lax`");
     std::fs::write(home.path("bad.cedar"), "permit (principal").unwrap();
-    home.run(["serve", "--policy", "bad.cedar"]).refused_with_hint(2, "the policy cannot be used");
-    home.run(["approver", "revoke", "x"]).refused_with_hint(2, "nobody is enrolled as `x`");
-    std::fs::write(home.path("rsa.pub"), "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== x").unwrap();
+    home.run(["serve", "--policy", "bad.cedar"])
+        .refused_with_hint(2, "the policy cannot be used");
+    home.run(["approver", "revoke", "x"])
+        .refused_with_hint(2, "nobody is enrolled as `x`");
+    std::fs::write(
+        home.path("rsa.pub"),
+        "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== x",
+    )
+    .unwrap();
     let ran = home.run(["approver", "add", "x", "rsa.pub"]);
     assert_eq!(ran.code, 2, "{ran:?}");
 }
@@ -373,7 +496,14 @@ fn a_daemon_killed_leaves_a_log_that_holds() {
     drop(daemon);
     let daemon = Daemon::start(&home, &["--wait", "2"]);
     let seq = hold["hold"].to_string();
-    let args = ["approve", &seq, "--key", key.to_str().unwrap(), "--yes-digest", &digits(&hold)];
+    let args = [
+        "approve",
+        &seq,
+        "--key",
+        key.to_str().unwrap(),
+        "--yes-digest",
+        &digits(&hold),
+    ];
     home.run(args).good();
     assert_eq!(post(&socket, "/v1/decide", &ask)["verdict"], "allow");
     daemon.stop();

@@ -144,7 +144,9 @@ impl Gate {
             }
             // The shortest life that a rule gives, since one approval may have to serve any of them.
             for ttl in hold.obligations.iter().filter_map(|o| o.ttl_secs) {
-                let ttl = i64::try_from(ttl).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+                let ttl = i64::try_from(ttl)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(1_000_000_000);
                 not_after = not_after.min(Time(now.0.saturating_add(ttl)));
             }
             let weak = checked.act.assurance == Some(Assurance::None);
@@ -237,7 +239,10 @@ impl Gate {
             Decision::Allow => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::Refused,
-                format!("the policy does not let `{}` answer: {}", checked.holder, verdict.reason),
+                format!(
+                    "the policy does not let `{}` answer: {}",
+                    checked.holder, verdict.reason
+                ),
             )),
         }
     }
@@ -302,7 +307,9 @@ impl super::state::State {
         let hold = self.holds.get(&seq)?;
         let session = self.sessions.get(&hold.session)?;
         let Ok(request) = Request::from_bytes(&hold.request) else {
-            return Some("the request was redacted; it is seen when the agent asks again".to_owned());
+            return Some(
+                "the request was redacted; it is seen when the agent asks again".to_owned(),
+            );
         };
         let ground = self.ground(session, &request, &hold.request, true, GOES_ON, now);
         let verdict = self.policy.policies.decide(&request, &ground.facts);

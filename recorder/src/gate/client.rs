@@ -57,7 +57,11 @@ impl Client {
     }
 
     /// Closes a session.
-    pub fn close_session(&self, session: Seq, close: &CloseSession) -> Result<super::wire::Recorded> {
+    pub fn close_session(
+        &self,
+        session: Seq,
+        close: &CloseSession,
+    ) -> Result<super::wire::Recorded> {
         self.post(&format!("/v1/sessions/{session}/close"), close)
     }
 
@@ -77,7 +81,12 @@ impl Client {
     }
 
     /// Gives a human's signed answer to a hold: `approve` or `deny`.
-    pub fn answer(&self, hold: Seq, answer: &str, signed: &Signed) -> Result<super::wire::Answered> {
+    pub fn answer(
+        &self,
+        hold: Seq,
+        answer: &str,
+        signed: &Signed,
+    ) -> Result<super::wire::Answered> {
         self.post(&format!("/v1/holds/{hold}/{answer}"), signed)
     }
 
@@ -108,7 +117,8 @@ impl Client {
                 .with_hint("look at `tacho status`; nothing was allowed")
         })??;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|e| failed("gave an unreadable answer", e));
+            return serde_json::from_slice(&bytes)
+                .map_err(|e| failed("gave an unreadable answer", e));
         }
         let refused: Refused =
             serde_json::from_slice(&bytes).map_err(|e| failed("gave an unreadable answer", e))?;

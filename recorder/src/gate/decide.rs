@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use sha2::{Digest as _, Sha256};
-use tacho_policy::{Act, Classified, Decision, Request, Resolver as _, Verdict as Decided, classify};
+use tacho_policy::{
+    Act, Classified, Decision, Request, Resolver as _, Verdict as Decided, classify,
+};
 use tacho_schemas::body::log::SealReason;
 use tacho_schemas::body::work::{self, DenyKind};
 use tacho_schemas::body::{Part, PerMille, Rationale, RationaleSource};
@@ -279,9 +281,12 @@ impl Gate {
     }
 
     fn ground(&self, state: &State, read: &Read) -> Ground {
-        let rationale = read.asked.ask.rationale.as_ref().is_some_and(|r| {
-            r.goal.is_some() || r.summary.is_some() || r.reasoning.is_some()
-        });
+        let rationale = read
+            .asked
+            .ask
+            .rationale
+            .as_ref()
+            .is_some_and(|r| r.goal.is_some() || r.summary.is_some() || r.reasoning.is_some());
         state.ground(
             &read.session,
             &read.request,
@@ -314,6 +319,13 @@ impl Gate {
             verdict = unapproved("the gate stops, and asks nobody any more".to_owned());
         }
         causes.extend(verdict.used.iter().copied());
+        if !verdict.used.is_empty() {
+            // What people approved, they approved because these rules asked them.
+            let asked = verdict.obligations.iter().map(|o| o.rule.clone());
+            verdict.rules.extend(asked);
+            verdict.rules.sort();
+            verdict.rules.dedup();
+        }
         let mut body = verdict.body(ground.policy.digest, Some(ground.policy.seq));
         let mut salt_text = None;
         let mut hold = None;
@@ -390,7 +402,9 @@ impl Gate {
         if request.act == Act::Mutate {
             for (path, bytes) in read.before.iter() {
                 if let Some(bytes) = bytes {
-                    event.artefacts.push(file(Role::Before, path, bytes.clone()));
+                    event
+                        .artefacts
+                        .push(file(Role::Before, path, bytes.clone()));
                 }
             }
             if let Some(diff) = &read.diff {
@@ -457,12 +471,20 @@ impl Gate {
         let pending = self.log.submit(plan.draft)?;
         drop(state);
         let seq = pending.number()?;
-        if read.asked.ask.transcript.as_ref().and_then(|t| t.last_matches) == Some(false) {
+        if read
+            .asked
+            .ask
+            .transcript
+            .as_ref()
+            .and_then(|t| t.last_matches)
+            == Some(false)
+        {
             self.rewritten(read, seq)?;
         }
         let mut state = self.lock();
         if let Some((salt, digest, deadline)) = plan.hold {
             let hold = self.new_hold(read, ground, &plan.verdict, salt, digest, deadline);
+            state.forget_holds(self.now());
             state.holds.insert(seq, hold);
             return wait_for(&state, read, seq, true);
         }
@@ -479,9 +501,15 @@ impl Gate {
             });
         }
         drop(state);
-        let hold = waited.map(Waiting::hold).or(ground.hold.map(|(hold, _)| hold));
+        let hold = waited
+            .map(Waiting::hold)
+            .or(ground.hold.map(|(hold, _)| hold));
         let mut answer = Answer {
-            verdict: if allowed { Verdict::Allow } else { Verdict::Deny },
+            verdict: if allowed {
+                Verdict::Allow
+            } else {
+                Verdict::Deny
+            },
             deny_kind: match plan.verdict.decision {
                 Decision::Deny(kind) => Some(kind),
                 _ => None,
@@ -575,8 +603,9 @@ impl Gate {
                 killed: false,
             },
             Err(error) => {
-                let mut answer =
-                    Answer::unrecordable(format!("denied, since it could not be recorded: {error}"));
+                let mut answer = Answer::unrecordable(format!(
+                    "denied, since it could not be recorded: {error}"
+                ));
                 answer.hold = Some(waiting.hold);
                 answer
             }
@@ -615,7 +644,10 @@ impl Gate {
         deadline: Time,
     ) -> Hold {
         let summary = read.asked.ask.rationale.as_ref().and_then(|r| {
-            r.summary.clone().or_else(|| r.reasoning.clone()).or_else(|| r.goal.clone())
+            r.summary
+                .clone()
+                .or_else(|| r.reasoning.clone())
+                .or_else(|| r.goal.clone())
         });
         Hold {
             session: read.asked.session,
@@ -643,9 +675,10 @@ impl Gate {
 }
 
 fn wait_for(state: &State, read: &Read, seq: Seq, is_new: bool) -> Result<Step> {
-    let hold = state.holds.get(&seq).ok_or_else(|| {
-        Error::new(ErrorKind::Missing, format!("there is no hold {seq}"))
-    })?;
+    let hold = state
+        .holds
+        .get(&seq)
+        .ok_or_else(|| Error::new(ErrorKind::Missing, format!("there is no hold {seq}")))?;
     Ok(Step::Wait(Waiting {
         asked: Arc::clone(&read.asked),
         hold: seq,
@@ -790,7 +823,10 @@ fn proposed_diff(
     let new = match (field("content"), field("old_string"), field("new_string")) {
         (Some(content), _, _) => content.to_owned(),
         (None, Some(from), Some(to)) => {
-            let all = matches!(ask.input.field("replace_all"), Some(tacho_policy::Json::Bool(true)));
+            let all = matches!(
+                ask.input.field("replace_all"),
+                Some(tacho_policy::Json::Bool(true))
+            );
             match all {
                 true => old.replace(from, to),
                 false => old.replacen(from, to, 1),

@@ -53,7 +53,14 @@ impl Gate {
             return self.ungated(peer, seq, &session, &outcome);
         };
         let differs = self.compare(&session, peer, &call, &outcome);
-        let taken = self.write_outcome(peer, seq, &session, &outcome, Some(&call), differs.is_some())?;
+        let taken = self.write_outcome(
+            peer,
+            seq,
+            &session,
+            &outcome,
+            Some(&call),
+            differs.is_some(),
+        )?;
         let mut alarms = Vec::new();
         let causes = vec![call.action, taken];
         let raise = |rule: &str, detail: &str| {
@@ -62,12 +69,21 @@ impl Gate {
         if let Some(detail) = &differs {
             alarms.push(raise("executed-differs", detail)?);
         }
-        let ran = matches!(outcome.status, Status::Succeeded | Status::Failed | Status::TimedOut);
+        let ran = matches!(
+            outcome.status,
+            Status::Succeeded | Status::Failed | Status::TimedOut
+        );
         if !call.allowed && ran {
-            alarms.push(raise("executed-denied", "it was executed although it was denied")?);
+            alarms.push(raise(
+                "executed-denied",
+                "it was executed although it was denied",
+            )?);
         }
         if call.told && ran {
-            alarms.push(raise("executed-twice", "one answer, more than one outcome")?);
+            alarms.push(raise(
+                "executed-twice",
+                "one answer, more than one outcome",
+            )?);
         }
         let (mutations, generation) = match call.request.act {
             Act::Mutate if ran => self.mutations(seq, &session, &call, taken)?,
@@ -205,7 +221,9 @@ impl Gate {
             }
         }
         event.session = Some(seq);
-        event.generation = self.generation_of(session).map(|(_, generation)| generation);
+        event.generation = self
+            .generation_of(session)
+            .map(|(_, generation)| generation);
         event.causes = call.map(|c| c.action).into_iter().collect();
         self.append(event, peer.way(Via::Gate))
     }
@@ -271,8 +289,12 @@ impl Gate {
             if !target.access.changes() || target.parts.is_empty() {
                 continue;
             }
-            let Some(path) = &target.resolved else { continue };
-            let Some(before) = call.before.get(path) else { continue };
+            let Some(path) = &target.resolved else {
+                continue;
+            };
+            let Some(before) = call.before.get(path) else {
+                continue;
+            };
             let exists = std::fs::symlink_metadata(path).is_ok();
             let after = disk::read(Path::new(path)).filter(|_| exists);
             if *before == after && exists == before.is_some() {
@@ -283,7 +305,14 @@ impl Gate {
             event.session = Some(seq);
             event.generation = place.map(|(_, generation)| generation);
             event.causes = vec![call.action, outcome];
-            made.push(self.append(event, Way { via: Via::Gate, auth: None, import: None })?);
+            made.push(self.append(
+                event,
+                Way {
+                    via: Via::Gate,
+                    auth: None,
+                    import: None,
+                },
+            )?);
             if let Some(after) = after {
                 parts.push(file(Role::Part, target.name(), after));
             }
@@ -329,9 +358,8 @@ fn moved(target: &Target, disk: &Disk) -> Option<String> {
     }
     let after = target.after?;
     let bytes = disk.read(now.as_deref()?)?;
-    (Hash::sha256(&bytes) != after).then(|| {
-        format!("`{name}` does not hold the bytes that were decided")
-    })
+    (Hash::sha256(&bytes) != after)
+        .then(|| format!("`{name}` does not hold the bytes that were decided"))
 }
 
 fn agent(session: &Session) -> Actor {
@@ -363,9 +391,12 @@ fn mutation<'a>(
             after.map_or(Some(""), |b| std::str::from_utf8(b).ok()),
         );
         let diff = match texts {
-            (Some(old), Some(new)) => {
-                Some(pieces::changed(Some(target.name()), Some(old), Some(new), false))
-            }
+            (Some(old), Some(new)) => Some(pieces::changed(
+                Some(target.name()),
+                Some(old),
+                Some(new),
+                false,
+            )),
             _ => None,
         };
         let rationale = rationale.clone().unwrap_or(Rationale {
@@ -399,10 +430,14 @@ fn mutation<'a>(
         }
         for (role, bytes) in [(Role::Before, before), (Role::After, after)] {
             if let Some(bytes) = bytes {
-                event.artefacts.push(file(role, target.name(), bytes.to_vec()));
+                event
+                    .artefacts
+                    .push(file(role, target.name(), bytes.to_vec()));
             }
         }
-        event.artefacts.extend(diff.into_iter().flat_map(|d| d.files));
+        event
+            .artefacts
+            .extend(diff.into_iter().flat_map(|d| d.files));
         Ok(event)
     }
 }

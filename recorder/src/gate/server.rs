@@ -185,13 +185,19 @@ fn open_door(
         make_folder(folder)?;
     }
     let listener = bind(&path, 0o666)?;
-    Ok(open.spawn(keep_door(Arc::clone(house), listener, Door::Session(session))))
+    Ok(open.spawn(keep_door(
+        Arc::clone(house),
+        listener,
+        Door::Session(session),
+    )))
 }
 
 /// Makes a folder that everybody may look into and only we may write.
 fn make_folder(path: &Path) -> Result<()> {
     match fs::DirBuilder::new().mode(0o755).create(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", path, e)),
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io("create", path, e))
+        }
         _ => fs::set_permissions(path, fs::Permissions::from_mode(0o755))
             .map_err(|e| Error::io("open", path, e)),
     }
@@ -291,8 +297,14 @@ async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Respon
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     if let Some(nonce) = nonce {
-        let (key, signature) = house.gate.log().prove(&proven(&nonce, status.as_u16(), &body));
-        for (name, value) in [(PROVER, hex::encode(key.0)), (PROOF, hex::encode(signature.0))] {
+        let (key, signature) = house
+            .gate
+            .log()
+            .prove(&proven(&nonce, status.as_u16(), &body));
+        for (name, value) in [
+            (PROVER, hex::encode(key.0)),
+            (PROOF, hex::encode(signature.0)),
+        ] {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);
             }
@@ -371,7 +383,9 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
     };
     let seq = seq.unwrap_or_default();
     match route.path {
-        "/v1/health" => good(&serde_json::json!({ "ok": true, "log_id": gate.log().log_id().to_string() })),
+        "/v1/health" => {
+            good(&serde_json::json!({ "ok": true, "log_id": gate.log().log_id().to_string() }))
+        }
         "/v1/decide" => decide(house, peer, &body).await,
         "/v1/sessions" => {
             let opened = with(gate, &body, move |gate, open| gate.open_session(peer, open)).await;
@@ -389,13 +403,21 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             written(opened.map(|(opened, _)| opened))
         }
         "/v1/sessions/{seq}/close" => {
-            let closed = with(gate, &body, move |gate, close| gate.close_session(peer, seq, close)).await;
+            let closed = with(gate, &body, move |gate, close| {
+                gate.close_session(peer, seq, close)
+            })
+            .await;
             if closed.is_ok() {
                 let _ = house.doors.send((seq, false));
             }
             written(closed.map(|seq| Recorded { seq }))
         }
-        "/v1/outcome" => written(with(gate, &body, move |gate, outcome| gate.outcome(peer, outcome)).await),
+        "/v1/outcome" => written(
+            with(gate, &body, move |gate, outcome| {
+                gate.outcome(peer, outcome)
+            })
+            .await,
+        ),
         "/v1/record" => {
             let Ok(text) = String::from_utf8(body) else {
                 return refused(StatusCode::BAD_REQUEST, "the event is not UTF-8", None);
@@ -403,15 +425,36 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             written(blocking(gate, move |gate| gate.record(peer, &text)).await)
         }
         "/v1/status" => written(blocking(gate, |gate| Ok(gate.status())).await),
-        "/v1/holds" => written(blocking(gate, |gate| Ok(Holds { holds: gate.holds()? })).await),
-        "/v1/holds/{seq}/approve" => {
-            written(with(gate, &body, move |gate, signed| gate.approve(peer, seq, &signed)).await)
-        }
-        "/v1/holds/{seq}/deny" => {
-            written(with(gate, &body, move |gate, signed| gate.reject(peer, seq, &signed)).await)
-        }
-        "/v1/kill" => written(with(gate, &body, move |gate, kill| gate.kill(peer, kill)).await.map(|seq| Recorded { seq })),
-        "/v1/gap" => written(with(gate, &body, move |gate, gap| gate.gap(peer, gap)).await.map(|seq| Recorded { seq })),
+        "/v1/holds" => written(
+            blocking(gate, |gate| {
+                Ok(Holds {
+                    holds: gate.holds()?,
+                })
+            })
+            .await,
+        ),
+        "/v1/holds/{seq}/approve" => written(
+            with(gate, &body, move |gate, signed| {
+                gate.approve(peer, seq, &signed)
+            })
+            .await,
+        ),
+        "/v1/holds/{seq}/deny" => written(
+            with(gate, &body, move |gate, signed| {
+                gate.reject(peer, seq, &signed)
+            })
+            .await,
+        ),
+        "/v1/kill" => written(
+            with(gate, &body, move |gate, kill| gate.kill(peer, kill))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
+        "/v1/gap" => written(
+            with(gate, &body, move |gate, gap| gate.gap(peer, gap))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
         _ => refused(StatusCode::NOT_FOUND, "there is nothing of this name", None),
     }
 }
@@ -429,7 +472,10 @@ async fn read_body(body: Incoming) -> std::result::Result<Vec<u8>, Written> {
         Ok(Ok(whole)) => Ok(whole.to_bytes().to_vec()),
         Ok(Err(_)) => Err(refused(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the request is longer than {} MiB, or broke off", MAX_BODY >> 20),
+            format!(
+                "the request is longer than {} MiB, or broke off",
+                MAX_BODY >> 20
+            ),
             None,
         )),
         Err(_) => Err(refused(

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
+use tacho_schemas::Seq;
 use tacho_schemas::body::change::{Fate, Generation};
 use tacho_schemas::body::log::Phase;
 use tacho_schemas::body::work::{self, Confinement};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{Actor, ActorType, Via};
-use tacho_schemas::Seq;
 
 use super::server::Door;
 use super::state::Session;
@@ -116,7 +116,11 @@ impl Gate {
 
     fn find_session(&self, peer: Peer, open: &OpenSession) -> Result<Option<SessionOpened>> {
         let state = self.lock();
-        let Some(seq) = open.reference.as_ref().and_then(|r| state.references.get(r)) else {
+        let Some(seq) = open
+            .reference
+            .as_ref()
+            .and_then(|r| state.references.get(r))
+        else {
             return Ok(None);
         };
         let Some(session) = state.sessions.get(seq).filter(|s| s.open) else {

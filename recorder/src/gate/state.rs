@@ -28,6 +28,9 @@ const HOUR: i64 = 3_600_000_000_000;
 /// Calls of a session that an outcome can still come for; older ones are found in the log.
 const CALLS: usize = 1024;
 
+/// Holds that are kept before those that ended are let go.
+const HOLDS: usize = 4096;
+
 /// The policy in force.
 #[derive(Clone, Debug)]
 pub(super) struct InForce {
@@ -109,7 +112,11 @@ impl Agent {
         self.denials = 0;
         if mutates {
             self.mutations.push_back(now);
-            self.drift = if approved { 0 } else { self.drift.saturating_add(1) };
+            self.drift = if approved {
+                0
+            } else {
+                self.drift.saturating_add(1)
+            };
         }
         self.forget(now);
     }
@@ -233,7 +240,10 @@ impl State {
     /// Reads everything out of the log.
     pub(super) fn rebuild(view: &View<'_>) -> Result<Self> {
         let nothing = Policies::parse("nothing", "").map_err(|e| {
-            Error::new(ErrorKind::Io, format!("the empty policy cannot be read: {e}"))
+            Error::new(
+                ErrorKind::Io,
+                format!("the empty policy cannot be read: {e}"),
+            )
         })?;
         let mut state = Self {
             sessions: BTreeMap::new(),
@@ -265,9 +275,8 @@ impl State {
                 )
             );
             if counts
-                && Record::decode(bytes).is_ok_and(|r| {
-                    matches!(r.via, Via::Gate | Via::Human | Via::Recorder)
-                })
+                && Record::decode(bytes)
+                    .is_ok_and(|r| matches!(r.via, Via::Gate | Via::Human | Via::Recorder))
             {
                 wanted.push(Seq(seq));
             }
@@ -308,7 +317,9 @@ impl State {
                 self.statements.insert(statement);
                 let signer = self.enrolled.signer_at(&approval.act.key, record.seq);
                 let signer = signer.map(|s| (s.holder.clone(), s.groups.clone()));
-                let Some((human, groups)) = signer else { return };
+                let Some((human, groups)) = signer else {
+                    return;
+                };
                 let launcher = self
                     .holds
                     .get(&approval.target)
@@ -398,7 +409,9 @@ impl State {
         shown: &Shown,
         view: &View<'_>,
     ) {
-        let Some(session) = record.session else { return };
+        let Some(session) = record.session else {
+            return;
+        };
         let Some(agent) = self.sessions.get(&session).map(|s| s.agent.clone()) else {
             return;
         };
@@ -448,6 +461,16 @@ impl State {
                 hold.status = Status::Void;
                 hold.ring();
             }
+        }
+    }
+
+    /// Lets go of holds that nobody can answer or ask about any more, where there are many; the log keeps them.
+    pub(super) fn forget_holds(&mut self, now: Time) {
+        if self.holds.len() >= HOLDS {
+            self.holds.retain(|_, hold| {
+                let asked = matches!(hold.status, Status::Open | Status::Rejected(_));
+                (asked && now < hold.deadline) || hold.waiting.load(Ordering::Relaxed) > 0
+            });
         }
     }
 
@@ -552,7 +575,10 @@ impl State {
     }
 
     pub(super) fn waiting(&self) -> u64 {
-        let waiting = self.holds.values().map(|h| h.waiting.load(Ordering::Relaxed));
+        let waiting = self
+            .holds
+            .values()
+            .map(|h| h.waiting.load(Ordering::Relaxed));
         waiting.sum::<usize>().try_into().unwrap_or(u64::MAX)
     }
 

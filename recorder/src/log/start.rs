@@ -24,7 +24,7 @@ use tacho_schemas::{Fixed, Hash, Id, Kind, LogId, Origin, Seq, Time};
 use super::backfill::Backfill;
 use super::state::{self, State};
 use super::writer::{Request, Writer, recorder};
-use super::{Prover, Beginning, Opening, Options};
+use super::{Beginning, Opening, Options, Prover};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
 use crate::draft::Draft;

@@ -49,7 +49,9 @@ fn no_forged_approval_is_taken() {
             s.key = mallory.public().fingerprint();
             House::signed(&s, mallory)
         }),
-        ("is by another key", |_, s, _, mallory| House::signed(&s, mallory)),
+        ("is by another key", |_, s, _, mallory| {
+            House::signed(&s, mallory)
+        }),
         ("does not verify", |_, s, alice, _| {
             let mut signed = House::signed(&s, alice);
             let mut changed = s;
@@ -130,7 +132,10 @@ fn no_forged_approval_is_taken() {
     let house = house.again(Wanted::AsRecorded);
     house.held(session, house.edit("on: push"));
     let error = house.send(hold, &signed).unwrap_err().to_string();
-    assert!(error.contains("used already") || error.contains("taken before"), "{error}");
+    assert!(
+        error.contains("used already") || error.contains("taken before"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -144,7 +149,10 @@ fn weak_keys_fill_no_place() {
     let session = house.session();
     let hold = house.held(session, house.edit("on: push")).hold();
     let answered = house.approve(hold, &weak).unwrap();
-    assert!(!answered.complete && answered.assurance == "none", "{answered:?}");
+    assert!(
+        !answered.complete && answered.assurance == "none",
+        "{answered:?}"
+    );
     // Hardware that nobody touched is as good as a file.
     let statement = house.statement(hold, Verb::Approve, &untouched).to_string();
     let signed = Signed {
@@ -153,11 +161,17 @@ fn weak_keys_fill_no_place() {
         reason: None,
     };
     let answered = house.send(hold, &signed).unwrap();
-    assert!(!answered.complete && answered.assurance == "none", "{answered:?}");
+    assert!(
+        !answered.complete && answered.assurance == "none",
+        "{answered:?}"
+    );
     house.held(session, house.edit("on: push"));
     let other = house.held(session, house.edit("other")).hold();
     let answered = house.approve(other, &untouched).unwrap();
-    assert!(answered.complete && answered.assurance == "touch", "{answered:?}");
+    assert!(
+        answered.complete && answered.assurance == "touch",
+        "{answered:?}"
+    );
 }
 
 /// The key is said to be another user's, and the agent's user brings the signature.
@@ -172,7 +186,9 @@ fn another_users_key_used_by_the_agents_user_is_weak() {
         uid: UID,
         door: tacho_recorder::gate::server::Door::Reviewers,
     };
-    let answered = house.gate.approve(peer, hold, &House::signed(&statement, &alice));
+    let answered = house
+        .gate
+        .approve(peer, hold, &House::signed(&statement, &alice));
     assert!(!answered.unwrap().complete);
     house.held(session, house.edit("on: push"));
 }
@@ -255,7 +271,10 @@ when { context.facts.mutations_last_hour >= 3 };
         for thread in 0..16 {
             let (house, passed) = (&house, &passed);
             scope.spawn(move || {
-                if house.done(session, house.edit(&thread.to_string())).allows() {
+                if house
+                    .done(session, house.edit(&thread.to_string()))
+                    .allows()
+                {
                     passed.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -325,7 +344,10 @@ fn the_guard_surface_is_forbidden_by_whatever_path_it_is_named() {
         }
     }
     let nested = format!("{}{}", "(".repeat(20_000), ")".repeat(20_000));
-    let answer = house.decide(session, house.ask("Bash", &serde_json::json!({ "command": nested })));
+    let answer = house.decide(
+        session,
+        house.ask("Bash", &serde_json::json!({ "command": nested })),
+    );
     if let Step::Done(answer) = answer {
         assert!(!answer.allows(), "{answer:?}");
     }

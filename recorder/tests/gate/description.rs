@@ -11,7 +11,9 @@ const TEXT: &str = include_str!("../../../schemas/gate.openapi.yaml");
 fn names(list: Option<&Yaml<'_>>) -> BTreeSet<String> {
     let list = list.and_then(|list| list.as_sequence());
     let names = list.into_iter().flatten();
-    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn keys(map: &Yaml<'_>) -> BTreeSet<String> {
@@ -44,7 +46,12 @@ fn every_route_is_described_and_nothing_else() {
     for route in ROUTES {
         let described = &paths[route.path][route.method.to_lowercase().as_str()];
         let doors: BTreeSet<_> = route.doors.iter().map(|d| (*d).to_owned()).collect();
-        assert_eq!(names(described.as_mapping_get("x-doors")), doors, "{}", route.path);
+        assert_eq!(
+            names(described.as_mapping_get("x-doors")),
+            doors,
+            "{}",
+            route.path
+        );
         assert_eq!(reference(&described["responses"]["200"]), route.gives);
         assert_eq!(reference(&described["responses"]["default"]), "Refused");
         let takes = described.as_mapping_get("requestBody").map(reference);
@@ -59,7 +66,10 @@ fn every_structure_is_described_field_by_field() {
     for (name, fields) in STRUCTURES {
         let schema = &schemas[*name];
         let described = keys(&schema["properties"]);
-        let all: BTreeSet<_> = fields.iter().map(|(field, _)| (*field).to_owned()).collect();
+        let all: BTreeSet<_> = fields
+            .iter()
+            .map(|(field, _)| (*field).to_owned())
+            .collect();
         assert_eq!(described, all, "{name}");
         let required = names(schema.as_mapping_get("required"));
         let must: BTreeSet<_> = fields

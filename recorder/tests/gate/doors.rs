@@ -35,7 +35,9 @@ impl Open {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(server::serve(gate, stopped, move || ready.send(()).unwrap()))
+            runtime.block_on(server::serve(gate, stopped, move || {
+                ready.send(()).unwrap()
+            }))
         });
         is_ready.recv().unwrap();
         Self {
@@ -97,7 +99,9 @@ fn open() -> (Open, Person) {
 fn a_call_goes_through_its_sessions_socket_and_no_other() {
     let (mut open, alice) = open();
     let (opened, agent) = open.session();
-    let read = open.house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
     assert!(agent.decide(&read).unwrap().allows());
     // What people may do, agents may not even name.
     for path in ["/v1/holds", "/v1/status"] {
@@ -106,7 +110,11 @@ fn a_call_goes_through_its_sessions_socket_and_no_other() {
     }
     let error = open.reviewers().decide(&read).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
-    let hooks = Client::new(&open.house.gate.hooks_socket(), None, Duration::from_secs(5));
+    let hooks = Client::new(
+        &open.house.gate.hooks_socket(),
+        None,
+        Duration::from_secs(5),
+    );
     assert!(hooks.get::<serde_json::Value>("/v1/status").is_err());
     // A hold is approved while the agent waits at its door.
     let ask = open.house.edit("on: push");
@@ -128,7 +136,9 @@ fn a_call_goes_through_its_sessions_socket_and_no_other() {
         signal: None,
         reason: None,
     };
-    open.reviewers().close_session(opened.session, &close).unwrap();
+    open.reviewers()
+        .close_session(opened.session, &close)
+        .unwrap();
     assert!(agent.decide(&read).is_err());
     open.stop();
 }
@@ -179,11 +189,14 @@ fn an_impostor_is_not_believed() {
     let yes = r#"{"verdict":"allow","reason":"yes","rules":[],"approved":false,"killed":false}"#;
     let good = open.house.gate.log().prove(b"something else");
     std::thread::spawn(move || {
-        for proof in [String::new(), format!(
-            "tacho-key: {}\r\ntacho-proof: {}\r\n",
-            hex(&good.0.0),
-            hex(&good.1.0)
-        )] {
+        for proof in [
+            String::new(),
+            format!(
+                "tacho-key: {}\r\ntacho-proof: {}\r\n",
+                hex(&good.0.0),
+                hex(&good.1.0)
+            ),
+        ] {
             let (mut stream, _) = listener.accept().unwrap();
             let mut buffer = [0; 65536];
             let _ = stream.read(&mut buffer).unwrap();
@@ -193,7 +206,9 @@ fn an_impostor_is_not_believed() {
         }
     });
     let client = Client::new(&socket, Some(open.key()), Duration::from_secs(10));
-    let ask = open.house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let ask = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
     for why in ["it proves nothing", "its proof is false"] {
         let error = client.decide(&ask).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
@@ -220,14 +235,18 @@ fn a_flood_at_one_door_leaves_the_others_open() {
     assert_eq!(status.sessions.len(), 1);
     drop(idle);
     let long = "x".repeat(9 << 20);
-    let ask = open.house.ask("Read", &serde_json::json!({ "file_path": long }));
+    let ask = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": long }));
     assert!(agent.decide(&ask).is_err());
     let mut stream = UnixStream::connect(&opened.socket).unwrap();
     stream.write_all(&[0xff; 4096]).unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
-    let read = open.house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
     assert!(agent.decide(&read).unwrap().allows());
     open.stop();
 }

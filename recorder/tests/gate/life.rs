@@ -71,6 +71,29 @@ fn nothing_is_decided_for_a_session_that_is_not_open() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_denies() {
+    let (house, alice) = solo();
+    let session = house.session();
+    let waiting = house.held(session, house.edit("on: push"));
+    let statement = house.statement(waiting.hold(), Verb::Approve, &alice);
+    house
+        .broken
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let read = house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let answer = house.done(session, read);
+    assert_eq!(answer.deny_kind, Some(DenyKind::Unrecordable), "{answer:?}");
+    assert_eq!((answer.allows(), answer.action), (false, None));
+    // An approval that is not recorded is none.
+    house
+        .send(waiting.hold(), &House::signed(&statement, &alice))
+        .unwrap_err();
+    let Step::Done(answer) = house.gate.resume(waiting, Why::Deadline) else {
+        panic!("it waits on")
+    };
+    assert_eq!(answer.deny_kind, Some(DenyKind::Unrecordable), "{answer:?}");
+}
+
+#[test]
 fn a_hold_passes_once_and_only_once() {
     let (house, alice) = solo();
     let session = house.session();
@@ -79,7 +102,10 @@ fn a_hold_passes_once_and_only_once() {
     let held = house.hold(hold);
     assert!(held.waiting);
     assert_eq!(held.summary.as_deref(), Some("because"));
-    assert!(held.diff.as_ref().unwrap().contains("+on: push"), "{held:?}");
+    assert!(
+        held.diff.as_ref().unwrap().contains("+on: push"),
+        "{held:?}"
+    );
     let answered = house.approve(hold, &alice).unwrap();
     assert!(answered.complete, "{answered:?}");
     let Step::Done(answer) = house.gate.resume(waiting, Why::Bell) else {
@@ -187,9 +213,10 @@ fn another_policy_voids_what_is_open() {
     assert!(house.held(session, house.edit("on: push")).hold() > hold);
     let error = house.approve(hold, &alice).unwrap_err();
     assert!(error.to_string().contains("policy"), "{error}");
-    // What is in force stays so.
+    // What is in force stays so, and what was void stays void.
     let house = house.again(Wanted::AsRecorded);
     assert_eq!(house.gate.status().policy, "mine");
+    assert_eq!(house.gate.holds().unwrap().len(), 1);
 }
 
 #[test]
@@ -223,7 +250,14 @@ fn the_switch_stops_those_who_wait_and_those_who_ask() {
     assert!(answer.killed && !answer.allows(), "{answer:?}");
     assert_eq!(answer.deny_kind, Some(DenyKind::Killed));
     assert_eq!(house.record(answer.action.unwrap()).causes(), [hold]);
-    assert!(house.done(two, house.ask("Read", &serde_json::json!({ "file_path": "x" }))).allows());
+    assert!(
+        house
+            .done(
+                two,
+                house.ask("Read", &serde_json::json!({ "file_path": "x" }))
+            )
+            .allows()
+    );
     house.switch().engage(&Target::All).unwrap();
     let read = house.ask("Read", &serde_json::json!({ "file_path": "x" }));
     assert!(house.done(two, read).killed);
@@ -278,7 +312,10 @@ fn an_edit_of_a_part_becomes_a_mutation_and_a_generation() {
     assert_eq!(mutation.action, answer.action);
     assert_eq!(mutation.approvals.as_ref().unwrap().as_slice(), [approval]);
     assert_eq!((mutation.added, mutation.removed), (Some(1), Some(0)));
-    assert_eq!(shown.text(Field::Path), Some(".github/workflows/deploy.yml"));
+    assert_eq!(
+        shown.text(Field::Path),
+        Some(".github/workflows/deploy.yml")
+    );
     assert_eq!(shown.text(Field::Summary), Some("because"));
     let roles: Vec<_> = record.artefacts().iter().map(|a| a.role).collect();
     assert_eq!(roles, [Role::Before, Role::After, Role::Diff]);
@@ -310,9 +347,15 @@ fn an_edit_of_a_part_becomes_a_mutation_and_a_generation() {
 fn what_was_executed_is_held_against_what_was_decided() {
     let (house, _) = solo();
     let session = house.session();
-    let ask = house.ask("Bash", &serde_json::json!({ "command": "ls", "description": "look" }));
+    let ask = house.ask(
+        "Bash",
+        &serde_json::json!({ "command": "ls", "description": "look" }),
+    );
     let answer = house.done(session, ask.clone());
-    let same = house.ask("Bash", &serde_json::json!({ "command": "ls", "description": "see" }));
+    let same = house.ask(
+        "Bash",
+        &serde_json::json!({ "command": "ls", "description": "see" }),
+    );
     let taken = house.outcome(session, answer.action, &same);
     assert_eq!((taken.matched, taken.alarms.len()), (Some(true), 0));
     let answer = house.done(session, ask);
@@ -362,7 +405,12 @@ fn a_reference_is_one_session() {
     assert_eq!(session.confinement, Some(hook_only));
     let mut stranger = peer;
     stranger.uid += 1;
-    assert!(house.gate.open_session(stranger, open("a:1", "/x")).is_err());
+    assert!(
+        house
+            .gate
+            .open_session(stranger, open("a:1", "/x"))
+            .is_err()
+    );
     assert!(house.gate.check_peer(one.session, stranger.uid).is_err());
     let house = house.again(Wanted::AsRecorded);
     let (again, new) = house.gate.open_session(peer, open("a:1", "/x")).unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
@@ -12,7 +13,7 @@ use tacho_recorder::gate::wire::{
     Answer, Decide, Held, OpenSession, Outcome, OutcomeTaken, Rationale, Signed,
 };
 use tacho_recorder::gate::{Gate, Peer, Settings, Step, Waiting, Wanted};
-use tacho_recorder::log::{Beginning, Log, Options};
+use tacho_recorder::log::{Beginning, Log, Options, Step as LogStep};
 use tacho_recorder::read::{Shown, View};
 use tacho_recorder::switch::Switch;
 use tacho_recorder::{Clock, LogDir, Reader, enrol, keys};
@@ -111,6 +112,8 @@ pub(crate) struct House {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) gate: Arc<Gate>,
+    /// Turns true when the disk shall fail.
+    pub(crate) broken: Arc<AtomicBool>,
 }
 
 pub(crate) fn hour(clock: &TestClock, hours: u32) {
@@ -131,8 +134,11 @@ impl House {
             identity: &identity,
             predecessor: None,
         };
-        let log = Log::create(beginning, options(&clock)).unwrap();
-        Switch::of(log.path(), log.origin().clone()).create().unwrap();
+        let broken = Arc::new(AtomicBool::new(false));
+        let log = Log::create(beginning, options(&clock, &broken)).unwrap();
+        Switch::of(log.path(), log.origin().clone())
+            .create()
+            .unwrap();
         for (person, assurance) in people {
             let groups = vec![Id::new("reviewers").unwrap()];
             let name = Id::new(person.name).unwrap();
@@ -144,6 +150,7 @@ impl House {
             gate: Arc::new(open(log, &clock, wanted)),
             clock,
             folder,
+            broken,
         }
     }
 
@@ -151,7 +158,7 @@ impl House {
     pub(crate) fn again(self, wanted: Wanted) -> Self {
         let path = self.folder.path().join("log");
         Arc::into_inner(self.gate).unwrap().close().unwrap();
-        let log = Log::open(&path, options(&self.clock)).unwrap();
+        let log = Log::open(&path, options(&self.clock, &self.broken)).unwrap();
         Self {
             gate: Arc::new(open(log, &self.clock, wanted)),
             ..self
@@ -224,7 +231,8 @@ impl House {
     }
 
     pub(crate) fn decide(&self, session: Seq, ask: Decide) -> Step {
-        self.gate.decide(Self::peer(Door::Session(session)), session, ask)
+        self.gate
+            .decide(Self::peer(Door::Session(session)), session, ask)
     }
 
     pub(crate) fn done(&self, session: Seq, ask: Decide) -> Answer {
@@ -329,14 +337,19 @@ impl House {
 }
 
 fn getrandom(bytes: &mut [u8]) {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let next = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     bytes[..8].copy_from_slice(&next);
 }
 
-fn options(clock: &Arc<TestClock>) -> Options {
-    Options::new(Arc::clone(clock) as Arc<dyn Clock>, "test")
+fn options(clock: &Arc<TestClock>, broken: &Arc<AtomicBool>) -> Options {
+    let mut options = Options::new(Arc::clone(clock) as Arc<dyn Clock>, "test");
+    let broken = Arc::clone(broken);
+    options.testing_only_step = Some(Box::new(move |step| {
+        let fails = step == LogStep::Begun && broken.load(Ordering::Relaxed);
+        assert!(!fails, "the disk fails");
+    }));
+    options
 }
 
 fn open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> Gate {
