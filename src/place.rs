@@ -43,6 +43,16 @@ impl Place {
         Ok(LogDir::open_to_read(&path)?)
     }
 
+    /// The log, to write it; nothing if a gate owns it, which then appends for us.
+    pub(crate) fn open_if_free(&self, options: Options) -> Result<Option<Log>, Failure> {
+        let dir = self.open_to_read()?;
+        let served = tacho_recorder::gate::reviewers_socket(dir.path()).exists();
+        if served && dir.writer()?.is_some() {
+            return Ok(None);
+        }
+        self.open(options).map(Some)
+    }
+
     /// The log, to write it.
     pub(crate) fn open(&self, options: Options) -> Result<Log, Failure> {
         let dir = self.open_to_read()?;

@@ -26,6 +26,7 @@ pub mod tools;
 use change::Change;
 use commands::Commands;
 use parts::Parts;
+pub(crate) use path::plain;
 use tools::{Does, Tool};
 
 /// The longest input that is looked at, in bytes of its texts.

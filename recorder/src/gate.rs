@@ -394,6 +394,7 @@ fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -
     let (policies, preset) = match (wanted, &recorded) {
         (Wanted::AsRecorded, Some(in_force)) => {
             state.policy = in_force.clone();
+            state.void_holds();
             return Ok(());
         }
         (Wanted::AsRecorded, None) if people > 1 => {
@@ -410,6 +411,7 @@ fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -
     let digest = policies.digest();
     if let Some(in_force) = recorded.filter(|r| r.digest == digest) {
         state.policy = in_force;
+        state.void_holds();
         return Ok(());
     }
     let mut event = Event::new(

@@ -6,6 +6,7 @@
 mod append;
 mod corpus;
 mod floor;
+mod gate;
 mod ground;
 mod stats;
 mod table;
@@ -39,6 +40,9 @@ enum What {
     /// How fast a log is checked, proven and opened
     #[command(after_help = "Example:\n  tacho bench verify --records 1000000")]
     Verify(Options),
+    /// How fast the gate answers
+    #[command(after_help = "Example:\n  tacho bench gate --quick")]
+    Gate(Options),
     /// Verify one log and say what that took, for `bench verify`
     #[command(hide = true)]
     Child {
@@ -77,6 +81,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let (options, measure): (_, Measure) = match &args.what {
         What::Append(options) => (options, append::measure),
         What::Verify(options) => (options, verify::measure),
+        What::Gate(options) => (options, gate::measure),
         What::Child { log } => return verify::child(log, term),
     };
     let ground = Ground::make(options.dir.as_deref(), place)?;

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Log, Pending};
 use tacho_recorder::{Error, ErrorKind};
 use tacho_schemas::event::Event;
 use tacho_schemas::record::Redaction;
 
+use crate::cmd::holds::client;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, count, safe};
 
@@ -53,7 +55,10 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     }
     let mut options = place::options()?;
     options.accept_loss = args.accept_loss;
-    let log = place.open(options)?;
+    let log = match place.open_if_free(options)? {
+        Some(log) => log,
+        None => return through_the_gate(args, place, term, &stopped),
+    };
     report_opening(&log, term);
     if io::stdin().is_terminal() {
         term.note("reading events, one JSON object a line; Ctrl-D ends");
@@ -88,6 +93,55 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         return Ok(Exit::Failure);
     }
     Ok(Exit::Done)
+}
+
+/// Appends through the gate that owns the log: one event, one receipt.
+fn through_the_gate(
+    args: &Args,
+    place: &Place,
+    term: &mut Term,
+    stopped: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let gate = client(place)?;
+    let (mut refused, mut quiet) = (0_u64, args.quiet);
+    let lines = read_lines();
+    while !stopped.load(Ordering::Relaxed) {
+        let (number, line) = match lines.recv_timeout(Duration::from_millis(100)) {
+            Ok(next) => next,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let line = match line {
+            Ok(line) if line.trim().is_empty() => continue,
+            other => other,
+        };
+        let receipt = line.and_then(|line| {
+            let event: Box<RawValue> = serde_json::from_str(line.trim())
+                .map_err(|e| Failure::new(format!("not JSON: {e}")))?;
+            Ok(gate.post::<Box<RawValue>>("/v1/record", &event)?)
+        });
+        match receipt {
+            Ok(receipt) if !quiet => {
+                quiet = match term.line(receipt.get()) {
+                    Err(failure) if failure.is_closed() => true,
+                    other => other.map(|()| false)?,
+                };
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                refused += 1;
+                term.note(format!("line {number}: {}", safe(failure.what())));
+                if args.strict {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(if refused > 0 {
+        Exit::Failure
+    } else {
+        Exit::Done
+    })
 }
 
 pub(crate) fn report_opening(log: &Log, term: &mut Term) {

@@ -20,6 +20,8 @@ fn without_a_log_every_verb_says_how_to_make_one() {
         &["export", "tiles", "out"],
         &["key", "show"],
         &["key", "rotate"],
+        &["serve"],
+        &["approver", "list"],
     ] {
         home.run(verb).refused_with_hint(2, "there is no log in `");
     }

@@ -12,7 +12,7 @@ use brush_parser::ast::{
     SimpleCommand,
 };
 use brush_parser::ast::{Assignment, AssignmentName, AssignmentValue};
-use brush_parser::{Parser, ParserOptions};
+use brush_parser::{ParserOptions, parse_tokens, uncached_tokenize_str};
 
 use tacho_schemas::body::Part;
 use tacho_schemas::body::work::{Class, Effects};
@@ -192,9 +192,19 @@ impl Walk<'_> {
             self.unknown("has shells in shells in shells");
             return;
         }
-        let parsed = stacker::grow(guard::STACK, || {
-            Parser::new(line.as_bytes(), &ParserOptions::default()).parse_program()
+        let options = ParserOptions::default();
+        let tokens = stacker::grow(guard::STACK, || {
+            uncached_tokenize_str(line, &options.tokenizer_options())
         });
+        let Ok(tokens) = tokens else {
+            self.unknown("is not shell that can be read");
+            return;
+        };
+        if let Some(why) = guard::refuse_tokens(&tokens) {
+            self.unknown(format!("is not read: {why}"));
+            return;
+        }
+        let parsed = stacker::grow(guard::STACK, || parse_tokens(&tokens, &options));
         let Ok(program) = parsed else {
             self.unknown("is not shell that can be read");
             return;

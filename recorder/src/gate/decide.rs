@@ -5,14 +5,17 @@
 //! rules are evaluated side by side, and counted one after the other.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use sha2::{Digest as _, Sha256};
-use tacho_policy::{Act, Decision, Request, Resolver as _, Verdict as Decided, classify};
+use tacho_policy::{
+    Act, Classified, Decision, Request, Resolver as _, Verdict as Decided, classify,
+};
 use tacho_schemas::body::log::SealReason;
 use tacho_schemas::body::work::{self, DenyKind};
-use tacho_schemas::body::{PerMille, Rationale, RationaleSource};
+use tacho_schemas::body::{Part, PerMille, Rationale, RationaleSource};
 use tacho_schemas::canon;
 use tacho_schemas::content::{Alternatives, Field, MAX_ROW, Provenance};
 use tacho_schemas::event::{Attachment, Event};
@@ -221,7 +224,7 @@ impl Gate {
             workspace: session.workspace.clone(),
         };
         let disk = Disk::of(session.uid.unwrap_or(asked.peer.uid));
-        let classified = classify(&call, &disk);
+        let classified = self.guard_own(classify(&call, &disk));
         let request = Request::of(&call, &classified);
         let mut before = HashMap::new();
         if request.act == Act::Mutate {
@@ -248,6 +251,19 @@ impl Gate {
             session,
             switch,
         })
+    }
+
+    /// What lies in this log's own folders is guard surface, wherever they are.
+    pub(super) fn guard_own(&self, mut classified: Classified) -> Classified {
+        let own = [self.log.path(), self.switch.dir()];
+        for target in classified.targets.iter_mut().filter(|t| t.access.changes()) {
+            let resolved = target.resolved.as_ref().map(Path::new);
+            if resolved.is_some_and(|path| own.iter().any(|own| path.starts_with(own))) {
+                target.parts.insert(Part::GuardSurface);
+                classified.parts.insert(Part::GuardSurface);
+            }
+        }
+        classified
     }
 
     fn decide_read(&self, read: &Read, waited: Option<&Waiting>) -> Result<Step> {
@@ -312,6 +328,13 @@ impl Gate {
             verdict = unapproved("the gate stops, and asks nobody any more".to_owned());
         }
         causes.extend(verdict.used.iter().copied());
+        if !verdict.used.is_empty() {
+            // What people approved, they approved because these rules asked them.
+            let asked = verdict.obligations.iter().map(|o| o.rule.clone());
+            verdict.rules.extend(asked);
+            verdict.rules.sort();
+            verdict.rules.dedup();
+        }
         let mut body = verdict.body(ground.policy.digest, Some(ground.policy.seq));
         let mut salt_text = None;
         let mut hold = None;
@@ -470,6 +493,7 @@ impl Gate {
         let mut state = self.lock();
         if let Some((salt, digest, deadline)) = plan.hold {
             let hold = self.new_hold(read, ground, &plan.verdict, salt, digest, deadline);
+            state.forget_holds(self.now());
             state.holds.insert(seq, hold);
             return wait_for(&state, read, seq, true);
         }
@@ -646,6 +670,7 @@ impl Gate {
             policy_digest: ground.policy.digest,
             obligations: verdict.obligations.clone(),
             request: Arc::clone(&read.bytes),
+            intact: true,
             input: read.input.clone(),
             diff: read.diff.clone(),
             reason: verdict.reason.clone(),

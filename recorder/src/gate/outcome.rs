@@ -165,7 +165,8 @@ impl Gate {
             workspace: session.workspace.clone(),
         };
         let disk = Disk::of(session.uid.unwrap_or(peer.uid));
-        let executed = Request::of(&executed, &classify(&executed, &disk));
+        let classified = self.guard_own(classify(&executed, &disk));
+        let executed = Request::of(&executed, &classified);
         let decided = &call.request;
         if executed.resource != decided.resource {
             return Some("another tool was used than was decided".to_owned());

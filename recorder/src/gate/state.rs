@@ -28,6 +28,9 @@ const HOUR: i64 = 3_600_000_000_000;
 /// Calls of a session that an outcome can still come for; older ones are found in the log.
 const CALLS: usize = 1024;
 
+/// Holds that are kept before those that ended are let go.
+const HOLDS: usize = 4096;
+
 /// The policy in force.
 #[derive(Clone, Debug)]
 pub(super) struct InForce {
@@ -166,6 +169,8 @@ pub(super) struct Hold {
     pub(super) policy_digest: Hash,
     pub(super) obligations: Vec<Obligation>,
     pub(super) request: Arc<Vec<u8>>,
+    /// Whether `request` is what the digest is of: else something was redacted on its way into the log.
+    pub(super) intact: bool,
     pub(super) input: String,
     pub(super) diff: Option<String>,
     pub(super) reason: String,
@@ -194,8 +199,8 @@ impl Hold {
 
     /// Whether it is about this very request.
     pub(super) fn is_about(&self, request: &Request, bytes: &[u8]) -> bool {
-        // What was redacted on its way into the log is found by its digest.
-        self.request.as_slice() == bytes || request.digest(&self.salt) == self.digest
+        self.request.as_slice() == bytes
+            || (!self.intact && request.digest(&self.salt) == self.digest)
     }
 
     pub(super) fn valid(&self, now: Time) -> Vec<Approver> {
@@ -459,6 +464,16 @@ impl State {
         }
     }
 
+    /// Lets go of holds that nobody can answer or ask about any more, where there are many; the log keeps them.
+    pub(super) fn forget_holds(&mut self, now: Time) {
+        if self.holds.len() >= HOLDS {
+            self.holds.retain(|_, hold| {
+                let asked = matches!(hold.status, Status::Open | Status::Rejected(_));
+                (asked && now < hold.deadline) || hold.waiting.load(Ordering::Relaxed) > 0
+            });
+        }
+    }
+
     /// Reads the policy that the log names last; none if it names none.
     pub(super) fn recorded_policy(&self, view: &View<'_>) -> Result<Option<InForce>> {
         let Some(seq) = self.last_policy else {
@@ -625,7 +640,10 @@ fn held(
     let facts = shown.text(Field::Facts)?;
     Facts::from_bytes(facts.as_bytes()).ok()?;
     let diff = artefact(view, shown, Role::Diff);
+    let request = shown.text(Field::Request)?.as_bytes().to_vec();
+    let digest = verdict.request_digest?;
     Some(Hold {
+        intact: Request::from_bytes(&request).is_ok_and(|r| r.digest(&salt) == digest),
         session,
         agent: agent.clone(),
         tool: action.tool.clone(),
@@ -633,7 +651,7 @@ fn held(
         since: record.time,
         deadline: verdict.deadline?,
         salt,
-        digest: verdict.request_digest?,
+        digest,
         policy_digest: verdict.policy_digest?,
         obligations: verdict
             .obligations
@@ -649,7 +667,7 @@ fn held(
                 })
             })
             .collect(),
-        request: Arc::new(shown.text(Field::Request)?.as_bytes().to_vec()),
+        request: Arc::new(request),
         input: shown.text(Field::Input).unwrap_or_default().to_owned(),
         diff: diff.and_then(|bytes| String::from_utf8(bytes).ok()),
         reason: shown.text(Field::AnswerText).unwrap_or_default().to_owned(),

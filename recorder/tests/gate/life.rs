@@ -71,6 +71,29 @@ fn nothing_is_decided_for_a_session_that_is_not_open() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_denies() {
+    let (house, alice) = solo();
+    let session = house.session();
+    let waiting = house.held(session, house.edit("on: push"));
+    let statement = house.statement(waiting.hold(), Verb::Approve, &alice);
+    house
+        .broken
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let read = house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let answer = house.done(session, read);
+    assert_eq!(answer.deny_kind, Some(DenyKind::Unrecordable), "{answer:?}");
+    assert_eq!((answer.allows(), answer.action), (false, None));
+    // An approval that is not recorded is none.
+    house
+        .send(waiting.hold(), &House::signed(&statement, &alice))
+        .unwrap_err();
+    let Step::Done(answer) = house.gate.resume(waiting, Why::Deadline) else {
+        panic!("it waits on")
+    };
+    assert_eq!(answer.deny_kind, Some(DenyKind::Unrecordable), "{answer:?}");
+}
+
+#[test]
 fn a_hold_passes_once_and_only_once() {
     let (house, alice) = solo();
     let session = house.session();
@@ -190,9 +213,10 @@ fn another_policy_voids_what_is_open() {
     assert!(house.held(session, house.edit("on: push")).hold() > hold);
     let error = house.approve(hold, &alice).unwrap_err();
     assert!(error.to_string().contains("policy"), "{error}");
-    // What is in force stays so.
+    // What is in force stays so, and what was void stays void.
     let house = house.again(Wanted::AsRecorded);
     assert_eq!(house.gate.status().policy, "mine");
+    assert_eq!(house.gate.holds().unwrap().len(), 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod description;
 mod doors;
 mod life;
 mod support;

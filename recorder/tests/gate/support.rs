@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
@@ -12,7 +13,7 @@ use tacho_recorder::gate::wire::{
     Answer, Decide, Held, OpenSession, Outcome, OutcomeTaken, Rationale, Signed,
 };
 use tacho_recorder::gate::{Gate, Peer, Settings, Step, Waiting, Wanted};
-use tacho_recorder::log::{Beginning, Log, Options};
+use tacho_recorder::log::{Beginning, Log, Options, Step as LogStep};
 use tacho_recorder::read::{Shown, View};
 use tacho_recorder::switch::Switch;
 use tacho_recorder::{Clock, LogDir, Reader, enrol, keys};
@@ -24,12 +25,12 @@ use tacho_schemas::record::Record;
 use tacho_schemas::sshsig::{HumanKey, to_armoured};
 use tacho_schemas::{Hash, Id, Origin, Seq, Time};
 
-pub const UID: u32 = 4242;
+pub(crate) const UID: u32 = 4242;
 
 /// A human with a key.
-pub struct Person {
-    pub name: &'static str,
-    pub key: SigningKey,
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    pub(crate) key: SigningKey,
     hardware: bool,
 }
 
@@ -39,7 +40,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Person {
-    pub fn new(name: &'static str, n: u8) -> Self {
+    pub(crate) fn new(name: &'static str, n: u8) -> Self {
         Self {
             name,
             key: SigningKey::from_bytes(&[n; 32]),
@@ -47,7 +48,7 @@ impl Person {
         }
     }
 
-    pub fn with_hardware(name: &'static str, n: u8) -> Self {
+    pub(crate) fn with_hardware(name: &'static str, n: u8) -> Self {
         Self {
             hardware: true,
             ..Self::new(name, n)
@@ -61,7 +62,7 @@ impl Person {
         }
     }
 
-    pub fn public(&self) -> HumanKey {
+    pub(crate) fn public(&self) -> HumanKey {
         let mut blob = string(self.algorithm());
         blob.extend(string(self.key.verifying_key().as_bytes()));
         if self.hardware {
@@ -71,7 +72,7 @@ impl Person {
     }
 
     /// Signs as `ssh-keygen -Y sign` would; `flags` is what a security key says of a touch.
-    pub fn sign_in(&self, namespace: &str, text: &str, flags: u8) -> String {
+    pub(crate) fn sign_in(&self, namespace: &str, text: &str, flags: u8) -> String {
         let hash = Sha512::digest(text.as_bytes());
         let mut over = b"SSHSIG".to_vec();
         for part in [namespace.as_bytes(), b"", b"sha512", hash.as_slice()] {
@@ -101,19 +102,21 @@ impl Person {
         to_armoured(&blob)
     }
 
-    pub fn sign(&self, text: &str) -> String {
+    pub(crate) fn sign(&self, text: &str) -> String {
         self.sign_in(NAMESPACE, text, 1)
     }
 }
 
 /// A gate with what it stands on.
-pub struct House {
-    pub folder: tempfile::TempDir,
-    pub clock: Arc<TestClock>,
-    pub gate: Arc<Gate>,
+pub(crate) struct House {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) gate: Arc<Gate>,
+    /// Turns true when the disk shall fail.
+    pub(crate) broken: Arc<AtomicBool>,
 }
 
-pub fn hour(clock: &TestClock, hours: u32) {
+pub(crate) fn hour(clock: &TestClock, hours: u32) {
     for _ in 0..hours * 1200 {
         clock.advance_ns(3_000_000_000);
     }
@@ -121,7 +124,7 @@ pub fn hour(clock: &TestClock, hours: u32) {
 
 impl House {
     /// A gate where these people are enrolled: in `reviewers`, with this assurance.
-    pub fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
+    pub(crate) fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::new(1_795_500_000_000_000_000, 1_000_000_000));
         let identity = keys::generate().unwrap();
@@ -131,7 +134,8 @@ impl House {
             identity: &identity,
             predecessor: None,
         };
-        let log = Log::create(beginning, options(&clock)).unwrap();
+        let broken = Arc::new(AtomicBool::new(false));
+        let log = Log::create(beginning, options(&clock, &broken)).unwrap();
         Switch::of(log.path(), log.origin().clone())
             .create()
             .unwrap();
@@ -146,33 +150,34 @@ impl House {
             gate: Arc::new(open(log, &clock, wanted)),
             clock,
             folder,
+            broken,
         }
     }
 
     /// Stops and starts it again.
-    pub fn again(self, wanted: Wanted) -> Self {
+    pub(crate) fn again(self, wanted: Wanted) -> Self {
         let path = self.folder.path().join("log");
         Arc::into_inner(self.gate).unwrap().close().unwrap();
-        let log = Log::open(&path, options(&self.clock)).unwrap();
+        let log = Log::open(&path, options(&self.clock, &self.broken)).unwrap();
         Self {
             gate: Arc::new(open(log, &self.clock, wanted)),
             ..self
         }
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work").canonicalize().unwrap()
     }
 
-    pub fn switch(&self) -> Switch {
+    pub(crate) fn switch(&self) -> Switch {
         Switch::of(self.gate.log().path(), self.gate.log().origin().clone())
     }
 
-    pub fn peer(door: Door) -> Peer {
+    pub(crate) fn peer(door: Door) -> Peer {
         Peer { uid: UID, door }
     }
 
-    pub fn session_of(&self, agent: &str, launcher: Option<&str>) -> Seq {
+    pub(crate) fn session_of(&self, agent: &str, launcher: Option<&str>) -> Seq {
         let open = OpenSession {
             agent: Id::new(agent).unwrap(),
             workspace: self.work().to_str().unwrap().to_owned(),
@@ -191,11 +196,11 @@ impl House {
         opened.unwrap().0.session
     }
 
-    pub fn session(&self) -> Seq {
+    pub(crate) fn session(&self) -> Seq {
         self.session_of("agent", None)
     }
 
-    pub fn ask(&self, tool: &str, input: &serde_json::Value) -> Decide {
+    pub(crate) fn ask(&self, tool: &str, input: &serde_json::Value) -> Decide {
         Decide {
             tool: Id::new(tool).unwrap(),
             input: Json::parse(&input.to_string()).unwrap(),
@@ -219,37 +224,37 @@ impl House {
     }
 
     /// An edit of the pipeline, which is held.
-    pub fn edit(&self, content: &str) -> Decide {
+    pub(crate) fn edit(&self, content: &str) -> Decide {
         let path = self.work().join(".github/workflows/deploy.yml");
         let input = serde_json::json!({ "file_path": path, "content": content });
         self.ask("Write", &input)
     }
 
-    pub fn decide(&self, session: Seq, ask: Decide) -> Step {
+    pub(crate) fn decide(&self, session: Seq, ask: Decide) -> Step {
         self.gate
             .decide(Self::peer(Door::Session(session)), session, ask)
     }
 
-    pub fn done(&self, session: Seq, ask: Decide) -> Answer {
+    pub(crate) fn done(&self, session: Seq, ask: Decide) -> Answer {
         match self.decide(session, ask) {
             Step::Done(answer) => *answer,
             Step::Wait(waiting) => panic!("it waits as hold {}", waiting.hold()),
         }
     }
 
-    pub fn held(&self, session: Seq, ask: Decide) -> Waiting {
+    pub(crate) fn held(&self, session: Seq, ask: Decide) -> Waiting {
         match self.decide(session, ask) {
             Step::Wait(waiting) => waiting,
             Step::Done(answer) => panic!("it does not wait: {answer:?}"),
         }
     }
 
-    pub fn hold(&self, seq: Seq) -> Held {
+    pub(crate) fn hold(&self, seq: Seq) -> Held {
         self.gate.held(seq).unwrap()
     }
 
     /// What an honest person would sign.
-    pub fn statement(&self, hold: Seq, verb: Verb, person: &Person) -> Statement {
+    pub(crate) fn statement(&self, hold: Seq, verb: Verb, person: &Person) -> Statement {
         let held = self.hold(hold);
         let mut nonce = [0; 16];
         getrandom(&mut nonce);
@@ -268,7 +273,7 @@ impl House {
         }
     }
 
-    pub fn signed(statement: &Statement, person: &Person) -> Signed {
+    pub(crate) fn signed(statement: &Statement, person: &Person) -> Signed {
         let text = statement.to_string();
         Signed {
             sshsig: person.sign(&text),
@@ -277,7 +282,7 @@ impl House {
         }
     }
 
-    pub fn approve(
+    pub(crate) fn approve(
         &self,
         hold: Seq,
         person: &Person,
@@ -286,7 +291,7 @@ impl House {
         self.send(hold, &Self::signed(&statement, person))
     }
 
-    pub fn send(
+    pub(crate) fn send(
         &self,
         hold: Seq,
         signed: &Signed,
@@ -299,7 +304,7 @@ impl House {
         self.gate.approve(peer, hold, signed)
     }
 
-    pub fn outcome(&self, session: Seq, action: Option<Seq>, ask: &Decide) -> OutcomeTaken {
+    pub(crate) fn outcome(&self, session: Seq, action: Option<Seq>, ask: &Decide) -> OutcomeTaken {
         let outcome = Outcome {
             action,
             tool_use_id: None,
@@ -315,31 +320,36 @@ impl House {
         self.gate.outcome(peer, outcome).unwrap()
     }
 
-    pub fn shown(&self, seq: Seq) -> Shown {
+    pub(crate) fn shown(&self, seq: Seq) -> Shown {
         let reader = Reader::open(&LogDir::open(self.gate.log().path()).unwrap()).unwrap();
         let view = View::new(&reader).unwrap();
         view.record(seq).unwrap()
     }
 
-    pub fn record(&self, seq: Seq) -> Record {
+    pub(crate) fn record(&self, seq: Seq) -> Record {
         self.shown(seq).meaning.unwrap()
     }
 
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         let reader = Reader::open(&LogDir::open(self.gate.log().path()).unwrap()).unwrap();
         View::new(&reader).unwrap().size()
     }
 }
 
 fn getrandom(bytes: &mut [u8]) {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let next = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     bytes[..8].copy_from_slice(&next);
 }
 
-fn options(clock: &Arc<TestClock>) -> Options {
-    Options::new(Arc::clone(clock) as Arc<dyn Clock>, "test")
+fn options(clock: &Arc<TestClock>, broken: &Arc<AtomicBool>) -> Options {
+    let mut options = Options::new(Arc::clone(clock) as Arc<dyn Clock>, "test");
+    let broken = Arc::clone(broken);
+    options.testing_only_step = Some(Box::new(move |step| {
+        let fails = step == LogStep::Begun && broken.load(Ordering::Relaxed);
+        assert!(!fails, "the disk fails");
+    }));
+    options
 }
 
 fn open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> Gate {
@@ -348,11 +358,11 @@ fn open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> Gate {
     Gate::open(log, clock, Settings::default(), wanted, tell).unwrap()
 }
 
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
-pub fn other_hash() -> Hash {
+pub(crate) fn other_hash() -> Hash {
     Hash([9; 32])
 }

@@ -297,7 +297,7 @@ impl Walk<'_> {
                     };
                 }
                 Word::Known(text) if text == "-o" || text == "-O" || text == "+o" => {
-                    drop(words.next())
+                    _ = words.next()
                 }
                 Word::Known(text)
                     if matches!(
@@ -459,7 +459,7 @@ impl Walk<'_> {
         let mut words = words.iter();
         let program = loop {
             match words.next() {
-                Some(Word::Known(text)) if text == "-F" || text == "-v" => drop(words.next()),
+                Some(Word::Known(text)) if text == "-F" || text == "-v" => _ = words.next(),
                 Some(Word::Known(text)) if text.starts_with("-F") || text.starts_with("-v") => {}
                 other => break other,
             }

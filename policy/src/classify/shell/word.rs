@@ -7,7 +7,7 @@ use brush_parser::word::{
     self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource,
 };
 
-use super::super::path;
+use super::super::{guard, path};
 
 /// The longest value that is kept.
 const MAX_VALUE: usize = 16 << 10;
@@ -59,7 +59,7 @@ impl Vars {
 
     /// A word, as one value.
     pub(super) fn word(&self, text: &str) -> Word {
-        if text.len() > MAX_VALUE {
+        if text.len() > MAX_VALUE || !guard::is_readable(text) {
             return Word::Unknown;
         }
         match word::parse(text, &ParserOptions::default()) {
@@ -89,6 +89,9 @@ impl Vars {
 
     /// The text of a here-document.
     pub(super) fn text(&self, text: &str) -> Option<String> {
+        if !guard::is_readable(text) {
+            return None;
+        }
         let pieces = word::parse_heredoc(text, &ParserOptions::default()).ok()?;
         self.quoted(&pieces)
     }
@@ -99,7 +102,7 @@ impl Vars {
         for piece in pieces {
             match &piece.piece {
                 WordPiece::Text(plain) => {
-                    pattern |= plain.contains(['*', '?', '[', '{']);
+                    pattern |= plain.contains(['*', '?', '[']) || is_braced(plain);
                     text.push_str(plain);
                 }
                 WordPiece::TildeExpansion(TildeExpr::Home) => text.push('~'),
@@ -171,6 +174,14 @@ impl Vars {
     }
 }
 
+/// Whether braces in a text become several words: `{a,b}`, `{1..9}`.
+fn is_braced(text: &str) -> bool {
+    let inner = text
+        .split_once('{')
+        .and_then(|(_, rest)| rest.rsplit_once('}'));
+    inner.is_some_and(|(inner, _)| inner.contains(',') || inner.contains(".."))
+}
+
 fn is_bare_variable(text: &str) -> bool {
     text.starts_with('$') && !text.contains(['"', '\''])
 }
@@ -207,11 +218,17 @@ fn braces(text: &str) -> Option<Vec<String>> {
 
 /// The lines that run while a word is made: `$(…)` and backquotes, wherever they stand. `None` if that cannot be said.
 pub(super) fn substituted(text: &str) -> Option<Vec<String>> {
+    if !guard::is_readable(text) {
+        return None;
+    }
     collected(&word::parse(text, &ParserOptions::default()).ok()?)
 }
 
 /// The same for the text of a here-document, where quotes are letters.
 pub(super) fn substituted_in_text(text: &str) -> Option<Vec<String>> {
+    if !guard::is_readable(text) {
+        return None;
+    }
     collected(&word::parse_heredoc(text, &ParserOptions::default()).ok()?)
 }
 

@@ -1,0 +1,248 @@
+//! How fast the gate answers: over the socket, with the durable record, by a policy of a hundred rules.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use tacho_recorder::SystemClock;
+use tacho_recorder::gate::server::{self, Door};
+use tacho_recorder::gate::wire::OpenSession;
+use tacho_recorder::gate::{Gate, Peer, Settings, Wanted};
+use tacho_recorder::switch::Switch;
+use tacho_schemas::Id;
+use tokio::sync::watch;
+
+use super::corpus::Corpus;
+use super::floor::Raw;
+use super::ground::Ground;
+use super::stats::{median, millis, percentile, rate};
+use super::table::{Bound, Row};
+use crate::place;
+use crate::term::{Failure, Term};
+
+/// Rules of the policy that is asked.
+const RULES: usize = 100;
+
+/// Agents that ask at once.
+const AGENTS: usize = 64;
+
+pub(super) fn measure(
+    options: &super::Options,
+    ground: &Ground,
+    term: &mut Term,
+) -> Result<Vec<Row>, Failure> {
+    let (rounds, time) = match options.quick {
+        true => (3, Duration::from_millis(300)),
+        false => (9, Duration::from_secs(1)),
+    };
+    let corpus = Corpus::real()?;
+    let mut raw = Raw::make(&ground.at("raw"))?;
+    let open = Open::make(ground)?;
+    let (mut syncs, mut ours, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut one, mut many) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let progress = &mut term.progress("asking");
+        progress.show(round, rounds);
+        syncs.extend(raw.run(&corpus, time)?.into_iter().map(|(_, sync)| sync));
+        let samples = open.ask(&open.read(), time)?;
+        one.push(rate(count(samples.len()), time));
+        ours.extend(samples);
+        parts.extend(open.ask(&open.mutate(), time)?);
+        many.push(rate(open.ask_at_once(time)?, time));
+    }
+    open.close()?;
+    let sync = millis(percentile(&mut syncs, 50));
+    let ratios: Vec<_> = one
+        .iter()
+        .zip(&many)
+        .map(|(one, many)| many / one)
+        .collect();
+    let (one, many) = (median(one), median(many));
+    Ok(vec![
+        Row::against(
+            format!("decide over the socket, {RULES} rules, p50"),
+            ("fdatasync p50", sync),
+            millis(percentile(&mut ours, 50)),
+            "ms",
+        )
+        .budget(Bound::AtMost(2.5), "1.5 x"),
+        Row::against(
+            "the same for a mutation, sealed before it, p50",
+            ("fdatasync p50", sync),
+            millis(percentile(&mut parts, 50)),
+            "ms",
+        )
+        .budget(Bound::AtMost(6.0), "4 x"),
+        Row::against(
+            format!("decisions/s, {AGENTS} agents at once"),
+            ("1 agent", one),
+            many,
+            "/s",
+        )
+        .ratio(median(ratios))
+        .budget(Bound::AtLeast(5.0), "15 x"),
+    ])
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// A policy that allows everything, by the last of its rules.
+fn rules() -> String {
+    let mut text = String::new();
+    for n in 0..RULES.saturating_sub(1) {
+        let _ = writeln!(
+            text,
+            "@id(\"never-{n}\") forbid (principal, action in Action::\"act\", resource) \
+             when {{ context.writes.contains(\"never/{n}\") && context.facts.drift > {n} }};"
+        );
+    }
+    text.push_str("@id(\"all\") permit (principal, action in Action::\"act\", resource);\n");
+    text
+}
+
+/// A gate behind its doors.
+struct Open {
+    gate: Arc<Gate>,
+    socket: PathBuf,
+    work: PathBuf,
+    stop: watch::Sender<bool>,
+    thread: std::thread::JoinHandle<tacho_recorder::Result<()>>,
+}
+
+impl Open {
+    fn make(ground: &Ground) -> Result<Self, Failure> {
+        let log = ground.log("gate")?;
+        Switch::of(log.path(), log.origin().clone()).create()?;
+        let work = ground.at("work");
+        place::make_private(&work)?;
+        let wanted = Wanted::Rules("bench".to_owned(), rules());
+        let clock = Arc::new(SystemClock::new()?);
+        let tell = Box::new(|_: &tacho_recorder::Error| {});
+        let gate = Arc::new(Gate::open(log, clock, Settings::default(), wanted, tell)?);
+        let peer = Peer {
+            uid: nix::unistd::geteuid().as_raw(),
+            door: Door::Reviewers,
+        };
+        let open = OpenSession {
+            agent: Id::new("bench")?,
+            workspace: work.to_string_lossy().into_owned(),
+            harness: None,
+            harness_version: None,
+            lineage: None,
+            confinement: None,
+            parent: None,
+            launcher: None,
+            goal: None,
+            command: None,
+            source_id: None,
+            reference: None,
+        };
+        let socket = gate.open_session(peer, open)?.0.socket.into();
+        let (stop, stopped) = watch::channel(false);
+        let (ready, is_ready) = mpsc::channel();
+        let serving = Arc::clone(&gate);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| tacho_recorder::Error::io("start", Path::new("tokio"), e))?;
+            runtime.block_on(server::serve(serving, stopped, move || {
+                let _ = ready.send(());
+            }))
+        });
+        if is_ready.recv().is_err() {
+            return Err(Failure::new("the gate did not start"));
+        }
+        Ok(Self {
+            gate,
+            socket,
+            work,
+            stop,
+            thread,
+        })
+    }
+
+    fn read(&self) -> String {
+        let path = self.work.join("README.md");
+        let input = serde_json::json!({ "file_path": path });
+        self.call("Read", &input)
+    }
+
+    fn mutate(&self) -> String {
+        let path = self.work.join("CLAUDE.md");
+        let input = serde_json::json!({ "file_path": path, "content": "be kind" });
+        self.call("Write", &input)
+    }
+
+    fn call(&self, tool: &str, input: &serde_json::Value) -> String {
+        let why = "the cache is stale, and nothing that was built with it can be trusted any more "
+            .repeat(8);
+        serde_json::json!({
+            "tool": tool, "cwd": self.work, "input": input, "rationale": { "summary": why },
+        })
+        .to_string()
+    }
+
+    /// Asks the same again and again, over one connection; returns what each answer took.
+    fn ask(&self, body: &str, time: Duration) -> Result<Vec<Duration>, Failure> {
+        let failed = |e: std::io::Error| Failure::new(format!("the gate does not answer: {e}"));
+        let mut stream = UnixStream::connect(&self.socket).map_err(failed)?;
+        let question = format!(
+            "POST /v1/decide HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (began, mut samples, mut buffer) = (Instant::now(), Vec::new(), vec![0; 65_536]);
+        while began.elapsed() < time {
+            let start = Instant::now();
+            stream.write_all(question.as_bytes()).map_err(failed)?;
+            let read = stream.read(&mut buffer).map_err(failed)?;
+            samples.push(start.elapsed());
+            let answer = String::from_utf8_lossy(buffer.get(..read).unwrap_or_default());
+            if !answer.contains(r#""verdict":"allow""#) {
+                return Err(Failure::new(format!("the gate did not allow it: {answer}")));
+            }
+        }
+        Ok(samples)
+    }
+
+    fn ask_at_once(&self, time: Duration) -> Result<u64, Failure> {
+        let (body, all) = (self.read(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            let agents: Vec<_> = (0..AGENTS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let samples = self.ask(&body, time)?;
+                        all.fetch_add(count(samples.len()), Ordering::Relaxed);
+                        Ok::<(), Failure>(())
+                    })
+                })
+                .collect();
+            for agent in agents {
+                match agent.join() {
+                    Ok(asked) => asked?,
+                    Err(_) => return Err(Failure::new("an agent of the benchmark failed")),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(all.into_inner())
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        let _ = self.stop.send(true);
+        match self.thread.join() {
+            Ok(served) => served?,
+            Err(_) => return Err(Failure::new("the gate failed")),
+        }
+        if let Some(gate) = Arc::into_inner(self.gate) {
+            gate.close()?;
+        }
+        Ok(())
+    }
+}
