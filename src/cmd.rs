@@ -1,6 +1,7 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
 mod bench;
+mod cell;
 mod completions;
 mod demo;
 mod export;
@@ -10,6 +11,7 @@ mod key;
 mod list;
 mod prove;
 mod record;
+mod run;
 mod verify;
 mod why;
 
@@ -22,6 +24,7 @@ use crate::term::{Exit, Failure, Term};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(init::Args),
+    Run(run::Args),
     Record(record::Args),
     Import(import::Args),
     List(list::Args),
@@ -34,12 +37,21 @@ pub(crate) enum Verb {
     Completions(completions::Args),
     /// Measure a log on this disk against what the disk and the processor can do
     Bench(bench::Args),
+    #[command(name = "cell-warden", hide = true)]
+    CellWarden(cell::Warden),
+    #[command(name = "cell-init", hide = true)]
+    CellInit(cell::Init),
+    #[command(name = "cell-agent", hide = true)]
+    CellAgent(cell::Agent),
+    #[command(name = "cell-probe", hide = true)]
+    CellProbe(cell::Probe),
 }
 
 /// Carries out a verb.
 pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
+        Verb::Run(args) => run::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
@@ -51,5 +63,9 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
         Verb::Bench(args) => bench::run(&args, place, term),
+        Verb::CellWarden(_) => Ok(cell::warden()),
+        Verb::CellInit(_) => Ok(cell::init()),
+        Verb::CellAgent(args) => Ok(cell::agent(args, term)),
+        Verb::CellProbe(args) => cell::probe(&args),
     }
 }

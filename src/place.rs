@@ -7,7 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pins::KnownLogs;
+use tacho_recorder::read::View;
 use tacho_recorder::{ErrorKind, LogDir, Reader, SystemClock};
+use tacho_schemas::body::Body;
+use tacho_schemas::{Origin, Seq};
 
 use crate::term::Failure;
 
@@ -51,6 +54,33 @@ impl Place {
         }
         Ok(Log::open(&self.log()?, options)?)
     }
+}
+
+impl Place {
+    /// The folders of ours that no cell may see, beyond the log.
+    pub(crate) fn hidden(&self) -> Result<[PathBuf; 2], Failure> {
+        Ok([
+            base("XDG_STATE_HOME", ".local/state")?,
+            base("XDG_CONFIG_HOME", ".config")?,
+        ])
+    }
+}
+
+/// The log's name.
+pub(crate) fn origin(dir: &LogDir) -> Result<Origin, Failure> {
+    let reader = reader(dir)?;
+    let view = View::new(&reader)?;
+    match view.record(Seq(0))?.meaning.map(|record| record.body) {
+        Ok(Body::Genesis(genesis)) => Ok(genesis.origin),
+        _ => Err(Failure::new("the log does not begin with a genesis")
+            .hint("run `tacho verify` to see what is still proven")),
+    }
+}
+
+/// Our own binary.
+pub(crate) fn exe() -> Result<PathBuf, Failure> {
+    let exe = env::current_exe().and_then(std::fs::canonicalize);
+    exe.map_err(|e| Failure::new(format!("cannot find the running binary: {}", plain(&e))))
 }
 
 /// The log's database, to read it.
