@@ -18,7 +18,7 @@ mod json;
 mod lineage;
 mod lines;
 mod openevolve;
-mod pieces;
+pub(crate) mod pieces;
 mod raw;
 mod sink;
 mod transcript;

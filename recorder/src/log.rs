@@ -13,17 +13,17 @@ pub(crate) mod state;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use tacho_schemas::body::log::{Predecessor, SealReason};
+use tacho_schemas::body::log::{Key, KeyRole, Predecessor, SealReason};
 use tacho_schemas::event::Event;
 use tacho_schemas::receipt::{Commit, Receipt};
 use tacho_schemas::scalar::List;
-use tacho_schemas::sign::PublicKey;
+use tacho_schemas::sign::{self, PublicKey, Purpose};
 use tacho_schemas::tree::Batch;
 use tacho_schemas::{Fixed, Hash, LogId, Origin, Seq};
 
@@ -182,12 +182,35 @@ pub struct Log {
     identity: PublicKey,
     opening: Opening,
     redactor: Arc<Redactor>,
+    prover: Arc<Prover>,
+}
+
+/// The log key, for answers that prove whose they are; the writer replaces it when the key is.
+struct Prover(Mutex<SigningKey>);
+
+impl Prover {
+    fn new(key: &SigningKey) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(key.clone())))
+    }
+
+    fn key(&self) -> MutexGuard<'_, SigningKey> {
+        // A key is replaced whole, so that a thread that ended meanwhile left a good one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Prover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prover")
+    }
 }
 
 /// What the writer is asked for.
 enum Message {
     /// To append.
     Append(Box<Draft>, SyncSender<Result<Acknowledged>>),
+    /// To write a person's or another machine's key down, by leave of the identity key.
+    Enrol(Box<Key>, Box<SigningKey>, SyncSender<Result<Acknowledged>>),
     /// To end the epoch.
     Seal(SealReason, SyncSender<Result<Acknowledged>>),
     /// To replace the log key, by leave of the identity key.
@@ -295,6 +318,7 @@ impl Log {
             opening,
             redactor,
         } = started;
+        let prover = Arc::clone(&writer.prover);
         let thread = std::thread::Builder::new()
             .name("tacho-writer".to_owned())
             .spawn(move || writer.run(&messages))
@@ -308,6 +332,7 @@ impl Log {
             identity,
             opening,
             redactor,
+            prover,
         })
     }
 
@@ -360,6 +385,28 @@ impl Log {
     pub fn rotate_log_key(&self, identity: &SigningKey) -> Result<Receipt> {
         self.ask(|answer| Message::RotateLogKey(Box::new(identity.clone()), answer))?
             .wait()
+    }
+
+    /// Writes a key of a person, a witness or a watchdog down, by leave of the identity key: its signature is made in the record's
+    /// place.
+    pub fn enrol(&self, key: Key, identity: &SigningKey) -> Result<Receipt> {
+        if matches!(key.role, KeyRole::Epoch | KeyRole::Log) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the log's own keys are not enrolled",
+            ));
+        }
+        self.ask(|answer| Message::Enrol(Box::new(key), Box::new(identity.clone()), answer))?
+            .wait()
+    }
+
+    /// Proves an answer: signs it with the log key. Returns the key and the signature.
+    pub fn prove(&self, answer: &[u8]) -> (PublicKey, Fixed<64>) {
+        let key = self.prover.key();
+        (
+            Fixed(key.verifying_key().to_bytes()),
+            sign::sign(&key, Purpose::Answer, answer),
+        )
     }
 
     fn ask(

@@ -73,6 +73,10 @@ cbor_enum! {
         219 "answer_text" => AnswerText,
         /// The conditions of an evaluation: harness, data, seeds.
         220 "conditions" => Conditions,
+        /// What the gate knew when it decided: the other half of the decision, beside the request.
+        221 "facts" => Facts,
+        /// The salt of a hold's `request_digest`, as 64 hex digits: who has it and the request can make the digest again.
+        222 "request_salt" => RequestSalt,
     }
 }
 
@@ -136,6 +140,8 @@ impl Kind {
                 f,
                 F::Path,
                 F::Request,
+                F::Facts,
+                F::RequestSalt,
                 F::Input,
                 F::Command,
                 F::Reason,

@@ -6,6 +6,7 @@
 //! Read the modules in the order a record travels: [`event`] → [`record`] → [`canon`] → [`chain`] → [`tree`] →
 //! [`checkpoint`] → [`proof`] → [`verify`].
 
+pub mod act;
 pub mod body;
 pub mod canon;
 pub mod chain;
@@ -23,6 +24,7 @@ pub mod record;
 pub mod safe;
 pub mod scalar;
 pub mod sign;
+pub mod sshsig;
 pub mod tile;
 pub mod tree;
 pub mod verify;

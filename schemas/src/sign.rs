@@ -19,6 +19,8 @@ pub type PublicKey = Fixed<32>;
 /// What a signature is for; the text is part of what is signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
+    /// An answer of the gate, by the log key: who asks knows whom.
+    Answer,
     /// One group commit: the promise in every receipt.
     Commit,
     /// The genesis record, by the identity key.
@@ -33,6 +35,7 @@ impl Purpose {
     /// The domain text.
     pub fn domain(self) -> &'static str {
         match self {
+            Self::Answer => "tacho/v1/sign/answer",
             Self::Commit => "tacho/v1/sign/commit",
             Self::Genesis => "tacho/v1/sign/genesis",
             Self::Key => "tacho/v1/sign/key",

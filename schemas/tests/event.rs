@@ -425,7 +425,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "content": {"test": "x"}}"#,
-        "unknown field `test`; known: `text`, `goal`, `summary`, `reasoning`, `alternatives`, `expected_effect`, `provenance`, `path`, `request`, `input`, `output`, `error`, `name`, `workspace`, `reason`, `digest`, `detail`, `command`, `source_id`, `answer_text`, `conditions`",
+        "unknown field `test`; known: `text`, `goal`, `summary`, `reasoning`, `alternatives`, `expected_effect`, `provenance`, `path`, `request`, `input`, `output`, `error`, `name`, `workspace`, `reason`, `digest`, `detail`, `command`, `source_id`, `answer_text`, `conditions`, `facts`, `request_salt`",
     ),
     (
         r#"{"kind": "message", "actor": {"type": "agent", "id": "a"}, "body": {"speaker": "user"}, "content": {"path": "x"}}"#,

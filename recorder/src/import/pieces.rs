@@ -14,17 +14,17 @@ use crate::error::Result;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a change did to a text.
-pub(super) struct Changed {
+pub(crate) struct Changed {
     /// `before`, `after` and `diff`, as far as they are known.
-    pub(super) files: Vec<Attachment>,
+    pub(crate) files: Vec<Attachment>,
     /// Lines added.
-    pub(super) added: u64,
+    pub(crate) added: u64,
     /// Lines removed.
-    pub(super) removed: u64,
+    pub(crate) removed: u64,
 }
 
 /// Describes a change from one text to another. `kept` says whether the texts are the whole part, so that they are kept too.
-pub(super) fn changed(
+pub(crate) fn changed(
     path: Option<&str>,
     before: Option<&str>,
     after: Option<&str>,

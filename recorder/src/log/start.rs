@@ -24,7 +24,7 @@ use tacho_schemas::{Fixed, Hash, Id, Kind, LogId, Origin, Seq, Time};
 use super::backfill::Backfill;
 use super::state::{self, State};
 use super::writer::{Request, Writer, recorder};
-use super::{Beginning, Opening, Options};
+use super::{Beginning, Opening, Options, Prover};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
 use crate::draft::Draft;
@@ -358,6 +358,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
     let backfill = Backfill::start(&dir, &lock)?;
     let started = Instant::now();
     let mut writer = Writer {
+        prover: Prover::new(ring.log()),
         dir,
         store,
         ring,

@@ -35,7 +35,7 @@ use tacho_schemas::tree::{self, Batch};
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time, chain};
 
 use super::state::{self, State};
-use super::{Acknowledged, Message, Options, SignedCommit, Step, backfill::Backfill};
+use super::{Acknowledged, Message, Options, Prover, SignedCommit, Step, backfill::Backfill};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
 use crate::draft::Draft;
@@ -95,6 +95,7 @@ pub(super) struct Writer {
     pub(super) backfill: Backfill,
     pub(super) state: State,
     pub(super) options: Options,
+    pub(super) prover: Arc<Prover>,
     /// The last commit, signed.
     pub(super) signed: Option<(Commit, Fixed<64>)>,
     /// Its statement is not in the database yet.
@@ -145,6 +146,10 @@ impl Writer {
                         }
                     }
                     self.commit(requests)?;
+                }
+                Message::Enrol(key, identity, answer) => {
+                    let outcome = self.enrol(*key, &identity);
+                    self.tell(&answer, outcome)?;
                 }
                 Message::Seal(reason, answer) => {
                     let outcome = self.seal(reason);
@@ -487,14 +492,26 @@ impl Writer {
         Ok(acknowledged)
     }
 
-    /// Replaces the log key: the new one is durable → the identity key's word for it is committed → the files change places.
-    fn rotate_log_key(&mut self, identity: &SigningKey) -> Result<Acknowledged> {
-        if identity.verifying_key().to_bytes() != self.state.identity.0 {
-            return Err(Error::new(
+    /// Writes somebody's key down, signed by the identity key.
+    fn enrol(&mut self, key: Key, identity: &SigningKey) -> Result<Acknowledged> {
+        self.check_identity(identity)?;
+        self.write(&mut [], Some(Last::Key(key, identity)))
+            .and_then(|w| self.last_of(w))
+    }
+
+    fn check_identity(&self, identity: &SigningKey) -> Result<()> {
+        match identity.verifying_key().to_bytes() == self.state.identity.0 {
+            true => Ok(()),
+            false => Err(Error::new(
                 ErrorKind::Refused,
                 "this identity key is not the one that answers for the log",
-            ));
+            )),
         }
+    }
+
+    /// Replaces the log key: the new one is durable → the identity key's word for it is committed → the files change places.
+    fn rotate_log_key(&mut self, identity: &SigningKey) -> Result<Acknowledged> {
+        self.check_identity(identity)?;
         let public = self.ring.make_next_log()?;
         let body = Key {
             signature: None,
@@ -514,6 +531,7 @@ impl Writer {
             return Err(self.poison(error));
         }
         self.state.log_key = Fixed(public.to_bytes());
+        *self.prover.key() = self.ring.log().clone();
         self.checkpoint()?;
         Ok(acknowledged)
     }

@@ -1,0 +1,471 @@
+//! The gate: agents ask before they act, people decide, and each answer is a durable record before it is given.
+//!
+//! ```text
+//! call ─▶ off switch ─▶ canonical request ─▶ policy ─▶ one durable `action` record ─▶ answer
+//!                                              │ hold
+//!                                              ▼
+//!            people sign ─▶ `approval` records ─▶ decided again ─▶ action(allow, consumes) ─▶ answer
+//! ```
+//!
+//! **No record, no action**: whatever cannot be made durable is denied. What a decision counts, it counts, decides and hands to the
+//! writer under one lock, so that two calls cannot both pass where one may. The gate keeps nothing that the log does not hold: after a
+//! crash it is rebuilt from there.
+//!
+//! [`Gate`] is the machine without sockets; [`server`] puts it behind doors, [`client`] is the other end.
+
+mod approval;
+pub mod client;
+mod decide;
+mod disk;
+mod outcome;
+pub mod server;
+mod session;
+pub mod settings;
+mod state;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tacho_policy::policies::Preset;
+use tacho_policy::{Approver, Policies};
+use tacho_schemas::body::log::{Alarm, Assurance, Policy, Severity};
+use tacho_schemas::event::{Attachment, Event};
+use tacho_schemas::record::{Actor, ActorType, Auth, Role, Via};
+use tacho_schemas::{Hash, Id, Kind, Seq, Time};
+
+use crate::clock::Clock;
+use crate::dir::LogDir;
+use crate::draft::Way;
+use crate::enrol::Enrolled;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Log;
+use crate::read::View;
+use crate::store::Reader;
+use crate::switch::Switch;
+
+pub use decide::{Step, Waiting, Why};
+pub use settings::Settings;
+use state::{InForce, State};
+use wire::{Gap, GateStatus, Kill, Place};
+
+/// The longest request and answer, in bytes.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// The header with the caller's nonce, 64 hex digits: whoever sends one gets an answer that proves itself.
+pub const NONCE: &str = "tacho-nonce";
+
+/// The header with the signature by the log key over [`proven`], as hex.
+pub const PROOF: &str = "tacho-proof";
+
+/// The header with the log key, as hex.
+pub const PROVER: &str = "tacho-key";
+
+/// What an answer's proof is over: nonce ‖ u16 status ‖ SHA-256 of the body.
+pub fn proven(nonce: &[u8; 32], status: u16, body: &[u8]) -> Vec<u8> {
+    let hash = Hash::sha256(body);
+    [nonce.as_slice(), &status.to_be_bytes(), &hash.0].concat()
+}
+
+/// Who asks, as the socket says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// The peer's user id.
+    pub uid: u32,
+    /// The door it came through.
+    pub door: server::Door,
+}
+
+impl Peer {
+    fn auth(self) -> Auth {
+        Auth {
+            uid: Some(self.uid),
+            token: None,
+            cell: None,
+            key: None,
+        }
+    }
+
+    fn way(self, via: Via) -> Way {
+        Way {
+            via,
+            auth: Some(self.auth()),
+            import: None,
+        }
+    }
+}
+
+/// Who hears what goes wrong where no caller can be told.
+pub type Tell = Box<dyn Fn(&Error) + Send + Sync>;
+
+/// The machine that decides.
+pub struct Gate {
+    log: Log,
+    reader: Mutex<Reader>,
+    switch: Switch,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    began: Time,
+    state: Mutex<State>,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gate({})", self.log.origin())
+    }
+}
+
+/// Which policy shall be in force.
+#[derive(Debug)]
+pub enum Wanted {
+    /// The one that the log names; else `solo` or, where more people are enrolled, `standard`.
+    AsRecorded,
+    /// This preset.
+    Preset(Preset),
+    /// These rules, under a name.
+    Rules(String, String),
+}
+
+impl Gate {
+    /// Makes the gate of an open log: reads what the log knows of sessions, holds, people and the policy, and puts the wanted policy
+    /// into force.
+    pub fn open(
+        log: Log,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        wanted: Wanted,
+        tell: Tell,
+    ) -> Result<Self> {
+        let dir = LogDir::open(log.path())?;
+        let reader = Reader::open(&dir)?;
+        let switch = Switch::of(log.path(), log.origin().clone());
+        let mut state = State::rebuild(&View::new(&reader)?)?;
+        put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
+        Ok(Self {
+            began: Time(clock.wall_ns()),
+            reader: Mutex::new(reader),
+            state: Mutex::new(state),
+            log,
+            switch,
+            clock,
+            settings,
+            tell,
+        })
+    }
+
+    /// The log beneath.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Ends the gate and closes the log cleanly.
+    pub fn close(self) -> Result<()> {
+        self.log.close()
+    }
+
+    /// Whatever a thread that ended left behind was changed in one step, so it is good.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Time {
+        Time(self.clock.wall_ns())
+    }
+
+    /// Reads from the log.
+    fn read<A>(&self, f: impl FnOnce(&View<'_>) -> Result<A>) -> Result<A> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&View::new(&reader)?)
+    }
+
+    /// Tells whoever runs the gate of something that no caller can be told.
+    pub fn tell(&self, error: &Error) {
+        (self.tell)(error);
+    }
+
+    /// How long a caller is kept waiting for people.
+    pub fn patience(&self, asked_ms: Option<u64>) -> Duration {
+        let ours = self.settings.wait;
+        asked_ms.map_or(ours, |ms| ours.min(Duration::from_millis(ms)))
+    }
+
+    /// The reviewers' socket: in the log's own directory, which no cell sees.
+    pub fn reviewers_socket(&self) -> PathBuf {
+        reviewers_socket(self.log.path())
+    }
+
+    /// The folder of the other sockets.
+    pub fn sessions_dir(&self) -> PathBuf {
+        self.switch.dir().join("sessions")
+    }
+
+    /// The socket of installed hooks.
+    pub fn hooks_socket(&self) -> PathBuf {
+        self.sessions_dir().join("hooks.sock")
+    }
+
+    /// The socket of a session.
+    pub fn session_socket(&self, session: Seq) -> PathBuf {
+        self.sessions_dir()
+            .join(session.to_string())
+            .join("gate.sock")
+    }
+
+    /// Denies whatever comes from now on, and rings for everybody who waits.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping = true;
+        state.ring_all();
+    }
+
+    /// Rings for those who wait and whom the switch now stops.
+    pub fn look_at_switch(&self) {
+        let waiting = self.lock().waiting_sessions();
+        for (session, who) in waiting {
+            if self.is_killed(&who, &[]) {
+                self.lock().ring_session(session);
+            }
+        }
+    }
+
+    /// Writes an alarm: a record for people, which nothing waits for.
+    fn alarm(
+        &self,
+        rule: &str,
+        severity: Severity,
+        detail: &str,
+        causes: Vec<Seq>,
+        session: Option<Seq>,
+    ) -> Result<Seq> {
+        let mut event = Event::new(
+            recorder()?,
+            Alarm {
+                rule: Id::new(rule)?,
+                severity,
+            },
+        )
+        .with(tacho_schemas::content::Field::Detail, detail);
+        event.causes = causes;
+        event.session = session;
+        self.append(event, Way::recorder())
+    }
+
+    /// Appends and waits until it is durable.
+    fn append(&self, event: Event, way: Way) -> Result<Seq> {
+        self.log.submit(self.log.draft(event, way)?)?.number()
+    }
+
+    /// Appends what a caller brings as a claim.
+    pub fn record(&self, peer: Peer, text: &str) -> Result<tacho_schemas::receipt::Receipt> {
+        let mut event = Event::from_json(text.trim())?;
+        if let server::Door::Session(session) = peer.door {
+            let kind = event.body.kind();
+            if !matches!(kind, Some(Kind::Message | Kind::Outcome | Kind::Evaluation)) {
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    "an agent may append messages, outcomes and evaluations",
+                )
+                .with_hint("actions are asked for with `/v1/decide`"));
+            }
+            event.session = Some(session);
+        }
+        self.log.append(event, peer.way(Via::Api))
+    }
+
+    /// Notes that something is known to be missing.
+    pub fn gap(&self, peer: Peer, gap: Gap) -> Result<Seq> {
+        let mut event = Event::new(
+            recorder()?,
+            tacho_schemas::body::log::Gap {
+                gap: gap.gap,
+                count: gap.count,
+                since: None,
+                until: None,
+            },
+        );
+        if let Some(detail) = gap.detail {
+            event = event.with(tacho_schemas::content::Field::Detail, detail);
+        }
+        event.session = gap.session;
+        event.causes = gap.causes.unwrap_or_default();
+        self.append(event, peer.way(Via::Recorder))
+    }
+
+    /// Engages the off switch: the flag first, then the record.
+    pub fn kill(&self, peer: Peer, kill: Kill) -> Result<Seq> {
+        use tacho_schemas::body::human::{self, Trigger};
+        let ordered = kill.t_order.unwrap_or_else(|| self.clock.boottime_ns());
+        let target =
+            crate::switch::Target::from_fields(kill.scope, kill.target.as_ref(), kill.about)
+                .ok_or_else(|| Error::new(ErrorKind::Usage, "the scope names nothing to stop"))?;
+        self.switch.engage(&target)?;
+        let flagged = kill.t_flag.unwrap_or_else(|| self.clock.boottime_ns());
+        // Who waits hears of it before the log does.
+        self.look_at_switch();
+        let signed = match &kill.signed {
+            Some(signed) => Some(self.check_act(signed, |_| Ok(()))?),
+            None => None,
+        };
+        let actor = match &signed {
+            Some(checked) => human_actor(checked.holder.clone()),
+            None => human_actor(Id::new(format!("uid-{}", peer.uid))?),
+        };
+        let mut event = Event::new(
+            actor,
+            human::Kill {
+                t_order: Some(ordered),
+                act: signed.map(|checked| checked.act),
+                scope: kill.scope,
+                target: kill.target,
+                about: kill.about,
+                trigger: kill.trigger.unwrap_or(Trigger::Human),
+                freeze: kill.freeze.unwrap_or(false),
+                t_flag: Some(flagged),
+            },
+        );
+        if let Some(reason) = kill.reason {
+            event = event.with(tacho_schemas::content::Field::Reason, reason);
+        }
+        self.append(event, peer.way(Via::Human))
+    }
+
+    /// How the gate stands.
+    pub fn status(&self) -> GateStatus {
+        let killed = match self.switch.engaged(crate::switch::Who::default()) {
+            crate::switch::Engaged::No { .. } => None,
+            crate::switch::Engaged::Yes(stop) => Some(stop.to_string()),
+        };
+        let state = self.lock();
+        let approvers: Vec<_> = state.enrolled.holders().into_iter().cloned().collect();
+        let problems = state.policy.policies.check(&approvers_of(&state.enrolled));
+        GateStatus {
+            origin: self.log.origin().to_string(),
+            log_id: self.log.log_id().to_string(),
+            since: self.began,
+            policy: state.policy.policies.name().to_owned(),
+            policy_digest: state.policy.digest,
+            policy_record: state.policy.seq,
+            single_person: approvers.len() <= 1,
+            approvers,
+            sessions: state.session_status(),
+            holds: state
+                .open_holds(self.now())
+                .count()
+                .try_into()
+                .unwrap_or(u64::MAX),
+            waiting: state.waiting(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+            killed,
+        }
+    }
+}
+
+/// The reviewers' socket of a log.
+pub fn reviewers_socket(log: &Path) -> PathBuf {
+    log.join("reviewers.sock")
+}
+
+/// Everybody who is enrolled, as a policy's demands are held against them.
+pub fn approvers_of(enrolled: &Enrolled) -> Vec<Approver> {
+    enrolled
+        .humans()
+        .map(|signer| Approver {
+            groups: signer.groups.clone(),
+            human: signer.holder.clone(),
+            initiator: false,
+            launcher: false,
+            seq: signer.since,
+            weak: signer.assurance == Assurance::None,
+        })
+        .collect()
+}
+
+/// Puts the wanted policy into force, and says so in the log if it was not before.
+fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -> Result<()> {
+    let recorded = state.recorded_policy(view)?;
+    let people = state.enrolled.holders().len();
+    let (policies, preset) = match (wanted, &recorded) {
+        (Wanted::AsRecorded, Some(in_force)) => {
+            state.policy = in_force.clone();
+            return Ok(());
+        }
+        (Wanted::AsRecorded, None) if people > 1 => {
+            (Policies::preset(Preset::Standard), Some(Preset::Standard))
+        }
+        (Wanted::AsRecorded, None) => (Policies::preset(Preset::Solo), Some(Preset::Solo)),
+        (Wanted::Preset(preset), _) => (Policies::preset(preset), Some(preset)),
+        (Wanted::Rules(name, text), _) => (Policies::parse(&name, &text), None),
+    };
+    let policies = policies.map_err(|e| {
+        Error::new(ErrorKind::Usage, format!("the policy cannot be used: {e}"))
+            .with_hint("`tacho policy check` shows what is wrong")
+    })?;
+    let digest = policies.digest();
+    if let Some(in_force) = recorded.filter(|r| r.digest == digest) {
+        state.policy = in_force;
+        return Ok(());
+    }
+    let mut event = Event::new(
+        recorder()?,
+        Policy {
+            policy_digest: digest,
+            consumes: None,
+            supersedes: (state.policy.seq != Seq(0)).then_some(state.policy.seq),
+            preset: preset.map(|p| Id::new(p.name())).transpose()?,
+        },
+    )
+    .with(
+        tacho_schemas::content::Field::Name,
+        policies.name().to_owned(),
+    );
+    event.artefacts.push(Attachment {
+        role: Role::Policy,
+        path: None,
+        media_type: Some("text/x-cedar".to_owned()),
+        unredacted_blake3: None,
+        bytes: policies.bytes().to_vec(),
+    });
+    let seq = log.append(event, Way::recorder())?.seq;
+    state.policy = InForce {
+        policies: Arc::new(policies),
+        digest,
+        seq,
+    };
+    state.void_holds();
+    Ok(())
+}
+
+/// The recorder as an actor.
+fn recorder() -> Result<Actor> {
+    Ok(Actor {
+        actor_type: ActorType::System,
+        id: Id::new("tacho")?,
+        model: None,
+        on_behalf_of: None,
+    })
+}
+
+fn human_actor(id: Id) -> Actor {
+    Actor {
+        actor_type: ActorType::Human,
+        id,
+        model: None,
+        on_behalf_of: None,
+    }
+}
+
+fn place(obligation: &tacho_policy::Obligation) -> Place {
+    Place {
+        rule: obligation.rule.clone(),
+        group: obligation.group.clone(),
+        k: obligation.k,
+        ttl: obligation.ttl_secs,
+    }
+}

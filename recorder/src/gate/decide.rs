@@ -1,0 +1,816 @@
+//! One call, from the question to the answer.
+//!
+//! Off switch → canonical request → policy → one durable `action` record → answer. The policy is asked on a copy of what is known;
+//! under the lock it is then seen whether that still holds, and only then the record is handed to the writer, who keeps the order. So
+//! rules are evaluated side by side, and counted one after the other.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
+
+use sha2::{Digest as _, Sha256};
+use tacho_policy::{Act, Decision, Request, Resolver as _, Verdict as Decided, classify};
+use tacho_schemas::body::log::SealReason;
+use tacho_schemas::body::work::{self, DenyKind};
+use tacho_schemas::body::{PerMille, Rationale, RationaleSource};
+use tacho_schemas::canon;
+use tacho_schemas::content::{Alternatives, Field, MAX_ROW, Provenance};
+use tacho_schemas::event::{Attachment, Event};
+use tacho_schemas::record::{Actor, ActorType, Role, Via};
+use tacho_schemas::scalar::{List, Set};
+use tacho_schemas::{Hash, Seq, Time};
+use tokio::sync::watch;
+
+use super::disk::Disk;
+use super::state::{Call, Ground, Hold, Session, State, Status, parts};
+use super::wire::{Answer, Decide, Verdict};
+use super::{Gate, Peer};
+use crate::draft::Draft;
+use crate::error::{Error, ErrorKind, Result};
+use crate::import::pieces;
+
+/// How often a decision is made on a copy before it is made under the lock.
+const TRIES: usize = 3;
+
+/// What a decision led to.
+#[derive(Debug)]
+pub enum Step {
+    /// The answer.
+    Done(Box<Answer>),
+    /// People are asked.
+    Wait(Waiting),
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Something changed that the hold waits for.
+    Bell,
+    /// The caller can wait no longer.
+    Deadline,
+    /// The gate stops.
+    Stop,
+}
+
+/// A call that waits for people.
+#[derive(Debug)]
+pub struct Waiting {
+    asked: Arc<Asked>,
+    hold: Seq,
+    bell: watch::Receiver<u64>,
+    is_new: bool,
+    _counted: Counted,
+}
+
+/// One who waits, counted while it does.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    /// Rings when the hold should be looked at again.
+    pub fn bell(&self) -> watch::Receiver<u64> {
+        self.bell.clone()
+    }
+
+    /// The hold.
+    pub fn hold(&self) -> Seq {
+        self.hold
+    }
+
+    /// Whether the hold was made for this very call, so that people are yet to be told.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+/// A question, with who asks it.
+#[derive(Debug)]
+struct Asked {
+    peer: Peer,
+    session: Seq,
+    ask: Decide,
+}
+
+/// A question, read and classified.
+struct Read {
+    asked: Arc<Asked>,
+    session: Session,
+    request: Arc<Request>,
+    bytes: Arc<Vec<u8>>,
+    input: String,
+    /// The bytes of the parts it changes, as they are, by resolved path.
+    before: Arc<HashMap<String, Option<Vec<u8>>>>,
+    diff: Option<String>,
+    killed: bool,
+}
+
+/// What is to be written, and what follows from it.
+struct Plan {
+    draft: Draft,
+    verdict: Decided,
+    /// For a hold: its salt, digest and end.
+    hold: Option<([u8; 32], Hash, Time)>,
+    reason: String,
+}
+
+impl Gate {
+    /// Decides a call of a session. Whatever goes wrong is a deny.
+    pub fn decide(&self, peer: Peer, session: Seq, ask: Decide) -> Step {
+        let asked = Arc::new(Asked { peer, session, ask });
+        self.attempt(&asked, None)
+    }
+
+    /// Goes on with a call that waited.
+    pub fn resume(&self, waiting: Waiting, why: Why) -> Step {
+        match why {
+            Why::Bell => self.attempt(&waiting.asked, Some(&waiting)),
+            Why::Deadline => {
+                let reason = format!(
+                    "nobody has approved this yet: it waits as hold {0}. Do not try to reach the same in another way. Go on with other \
+                     work or stop, and make exactly this call again later: once hold {0} is approved, it passes once",
+                    waiting.hold
+                );
+                self.leave(&waiting, reason)
+            }
+            Why::Stop => {
+                let reason = format!(
+                    "the gate stops. This call waits as hold {0} and can still be approved; make exactly this call again when the gate runs",
+                    waiting.hold
+                );
+                self.leave(&waiting, reason)
+            }
+        }
+    }
+
+    /// Waits where it stands, for tests and callers without a runtime: until the answer, or the end of patience.
+    pub fn decide_blocking(&self, peer: Peer, session: Seq, ask: Decide) -> Answer {
+        let until = std::time::Instant::now() + self.patience(ask.deadline_ms);
+        let mut step = self.decide(peer, session, ask);
+        loop {
+            match step {
+                Step::Done(answer) => return *answer,
+                Step::Wait(waiting) => {
+                    let mut why = Why::Deadline;
+                    while std::time::Instant::now() < until {
+                        if waiting.bell.has_changed().unwrap_or(true) {
+                            why = Why::Bell;
+                            break;
+                        }
+                        self.look_at_switch();
+                        std::thread::sleep(std::time::Duration::from_millis(2));
+                    }
+                    step = self.resume(waiting, why);
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, asked: &Arc<Asked>, waited: Option<&Waiting>) -> Step {
+        let step = self
+            .read_call(asked)
+            .and_then(|read| self.decide_read(&read, waited));
+        step.unwrap_or_else(|error| {
+            let mut reason = error.to_string();
+            if let Some(hint) = error.hint() {
+                reason = format!("{reason} ({hint})");
+            }
+            Step::Done(Box::new(Answer::unrecordable(format!(
+                "denied, since it could not be recorded: {reason}"
+            ))))
+        })
+    }
+
+    /// Reads a question: what is asked, and what lies on the disk now.
+    fn read_call(&self, asked: &Arc<Asked>) -> Result<Read> {
+        let session = {
+            let state = self.lock();
+            let found = state.sessions.get(&asked.session).filter(|s| s.open);
+            let mut session = found.cloned().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Missing,
+                    format!("there is no open session {}", asked.session),
+                )
+            })?;
+            session.calls.clear();
+            session
+        };
+        let ask = &asked.ask;
+        if !ask.cwd.starts_with('/') {
+            return Err(Error::new(ErrorKind::Usage, "`cwd` is no absolute path"));
+        }
+        let call = tacho_policy::Call {
+            agent: session.agent.clone(),
+            cwd: ask.cwd.clone(),
+            harness: session.harness.clone(),
+            input: ask.input.clone(),
+            tool: ask.tool.clone(),
+            workspace: session.workspace.clone(),
+        };
+        let disk = Disk::of(session.uid.unwrap_or(asked.peer.uid));
+        let classified = classify(&call, &disk);
+        let request = Request::of(&call, &classified);
+        let mut before = HashMap::new();
+        if request.act == Act::Mutate {
+            for target in request.targets.iter().filter(|t| t.access.changes()) {
+                if let Some(resolved) = &target.resolved {
+                    let there = std::fs::symlink_metadata(resolved).is_ok();
+                    let bytes = disk.read(resolved).filter(|_| there);
+                    before.insert(resolved.clone(), bytes);
+                }
+            }
+        }
+        let killed = self.is_killed(&session, &parts(&request));
+        let bytes = request.to_bytes();
+        Ok(Read {
+            diff: proposed_diff(&request, &before, ask),
+            asked: Arc::clone(asked),
+            request: Arc::new(request),
+            bytes: Arc::new(bytes),
+            input: ask.input.to_text(),
+            before: Arc::new(before),
+            session,
+            killed,
+        })
+    }
+
+    fn decide_read(&self, read: &Read, waited: Option<&Waiting>) -> Result<Step> {
+        for _ in 0..TRIES {
+            let ground = self.ground(&self.lock(), read);
+            let planned = self.plan(read, &ground)?;
+            let state = self.lock();
+            if self.ground(&state, read) == ground {
+                return self.carry_out(state, read, &ground, planned, waited);
+            }
+        }
+        let state = self.lock();
+        let ground = self.ground(&state, read);
+        let planned = self.plan(read, &ground)?;
+        self.carry_out(state, read, &ground, planned, waited)
+    }
+
+    fn ground(&self, state: &State, read: &Read) -> Ground {
+        let rationale = read
+            .asked
+            .ask
+            .rationale
+            .as_ref()
+            .is_some_and(|r| r.goal.is_some() || r.summary.is_some() || r.reasoning.is_some());
+        state.ground(
+            &read.session,
+            &read.request,
+            &read.bytes,
+            rationale,
+            read.killed,
+            self.now(),
+        )
+    }
+
+    /// Decides, and makes the record ready. `None` where an open hold already asks people for this.
+    fn plan(&self, read: &Read, ground: &Ground) -> Result<Option<Plan>> {
+        let mut verdict = ground.policy.policies.decide(&read.request, &ground.facts);
+        let mut causes = Vec::new();
+        match ground.hold {
+            Some((hold, Status::Open)) => {
+                if verdict.decision == Decision::Hold && !ground.stopping {
+                    return Ok(None);
+                }
+                causes.push(hold);
+            }
+            // What a human refused is not asked again, under the same policy and until the hold would have ended.
+            Some((hold, Status::Rejected(by))) if verdict.decision == Decision::Hold => {
+                verdict = unapproved(format!("a human rejected this as hold {hold}"));
+                causes.extend([hold, by]);
+            }
+            _ => {}
+        }
+        if ground.stopping && verdict.decision == Decision::Hold {
+            verdict = unapproved("the gate stops, and asks nobody any more".to_owned());
+        }
+        causes.extend(verdict.used.iter().copied());
+        let mut body = verdict.body(ground.policy.digest, Some(ground.policy.seq));
+        let mut salt_text = None;
+        let mut hold = None;
+        if verdict.decision == Decision::Hold {
+            let mut salt = [0; 32];
+            getrandom::fill(&mut salt).map_err(|e| {
+                Error::new(ErrorKind::Io, "the system gives no random numbers").with_source(e)
+            })?;
+            let digest = read.request.digest(&salt);
+            let open = i64::try_from(self.settings.open.as_nanos()).unwrap_or(i64::MAX);
+            let deadline = Time(self.now().0.saturating_add(open));
+            body.request_digest = Some(digest);
+            body.deadline = Some(deadline);
+            salt_text = Some(hex::encode(salt));
+            hold = Some((salt, digest, deadline));
+        }
+        let reason = sentence(&verdict);
+        let mut event = self.event(read, ground, body, causes)?;
+        if let Some(salt) = salt_text {
+            event = event.with(Field::RequestSalt, salt);
+        }
+        if verdict.decision != Decision::Allow {
+            event = event.with(Field::AnswerText, reason.clone());
+        }
+        let draft = self.log.draft(event, read.asked.peer.way(Via::Gate))?;
+        Ok(Some(Plan {
+            draft,
+            verdict,
+            hold,
+            reason,
+        }))
+    }
+
+    /// The record of a decision.
+    fn event(
+        &self,
+        read: &Read,
+        ground: &Ground,
+        verdict: work::Verdict,
+        causes: Vec<Seq>,
+    ) -> Result<Event> {
+        let ask = &read.asked.ask;
+        let request = &read.request;
+        let mut event = Event::new(
+            actor(read),
+            work::Action {
+                tool: ask.tool.clone(),
+                class: request.class,
+                effects: request.effects,
+                parts: Set::some(parts(request))?,
+                rationale: None,
+                verdict: Some(verdict),
+            },
+        )
+        .with(Field::Request, read.bytes.as_ref().clone())
+        .with(Field::Facts, ground.facts.to_bytes())
+        .with(Field::Input, read.input.clone());
+        event.session = Some(read.asked.session);
+        event.generation = ground.generation;
+        event.causes = causes;
+        if let Some(id) = &ask.tool_use_id {
+            event = event.with(Field::SourceId, id.clone());
+        }
+        if let Some(command) = ask.input.field("command").and_then(text) {
+            event = event.with(Field::Command, command.to_owned());
+        }
+        if let Some(target) = request.targets.iter().next() {
+            event = event.with(Field::Path, target.name().to_owned());
+        }
+        let rationale = rationale(ask, &mut event)?;
+        if let tacho_schemas::body::Body::Action(action) = &mut event.body {
+            action.rationale = Some(rationale);
+        }
+        if request.act == Act::Mutate {
+            for (path, bytes) in read.before.iter() {
+                if let Some(bytes) = bytes {
+                    event
+                        .artefacts
+                        .push(file(Role::Before, path, bytes.clone()));
+                }
+            }
+            if let Some(diff) = &read.diff {
+                let mut diff = file(Role::Diff, "change", diff.clone().into_bytes());
+                (diff.path, diff.media_type) = (None, Some("text/x-diff".to_owned()));
+                event.artefacts.push(diff);
+            }
+        }
+        Ok(event)
+    }
+
+    /// Counts, hands the record to the writer, lets go of the lock, waits until it is durable, and answers.
+    fn carry_out(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        read: &Read,
+        ground: &Ground,
+        plan: Option<Plan>,
+        waited: Option<&Waiting>,
+    ) -> Result<Step> {
+        let Some(plan) = plan else {
+            // Only an open hold leaves nothing to write.
+            let seq = ground.hold.map_or(Seq(0), |(seq, _)| seq);
+            return wait_for(&state, read, seq, false);
+        };
+        let mutates = read.request.act == Act::Mutate;
+        let approved = !plan.verdict.used.is_empty();
+        match plan.verdict.decision {
+            Decision::Allow => {
+                let agent = state.agents.entry(read.session.agent.clone()).or_default();
+                agent.allowed(mutates, approved, self.now());
+                if let (true, Some((hold, _))) = (approved, ground.hold)
+                    && let Some(hold) = state.holds.get_mut(&hold)
+                {
+                    // Used up from here on, whatever becomes of the call; others who wait for the same must ask anew.
+                    hold.status = Status::Spent;
+                    hold.ring();
+                }
+                if let Some(session) = state.sessions.get_mut(&read.asked.session) {
+                    session.allowed = session.allowed.saturating_add(1);
+                }
+            }
+            Decision::Deny(kind) => {
+                let agent = state.agents.entry(read.session.agent.clone()).or_default();
+                agent.denials = agent.denials.saturating_add(1);
+                if let (DenyKind::Killed, Some((hold, Status::Open))) = (kind, ground.hold)
+                    && let Some(hold) = state.holds.get_mut(&hold)
+                {
+                    hold.status = Status::Killed;
+                    hold.ring();
+                }
+                if let Some(session) = state.sessions.get_mut(&read.asked.session) {
+                    session.denied = session.denied.saturating_add(1);
+                }
+            }
+            Decision::Hold => {}
+        }
+        if let (Some(transcript), Some(session)) = (
+            &read.asked.ask.transcript,
+            state.sessions.get_mut(&read.asked.session),
+        ) {
+            session.transcript = Some(transcript.clone());
+        }
+        let pending = self.log.submit(plan.draft)?;
+        drop(state);
+        let seq = pending.number()?;
+        if read
+            .asked
+            .ask
+            .transcript
+            .as_ref()
+            .and_then(|t| t.last_matches)
+            == Some(false)
+        {
+            self.rewritten(read, seq)?;
+        }
+        let mut state = self.lock();
+        if let Some((salt, digest, deadline)) = plan.hold {
+            let hold = self.new_hold(read, ground, &plan.verdict, salt, digest, deadline);
+            state.holds.insert(seq, hold);
+            return wait_for(&state, read, seq, true);
+        }
+        let allowed = plan.verdict.decision == Decision::Allow;
+        if let Some(session) = state.sessions.get_mut(&read.asked.session) {
+            session.keep(Call {
+                action: seq,
+                id: read.asked.ask.tool_use_id.clone(),
+                request: Arc::clone(&read.request),
+                allowed,
+                before: Arc::clone(&read.before),
+                approvals: plan.verdict.used.clone(),
+                told: false,
+            });
+        }
+        drop(state);
+        let hold = waited
+            .map(Waiting::hold)
+            .or(ground.hold.map(|(hold, _)| hold));
+        let mut answer = Answer {
+            verdict: if allowed {
+                Verdict::Allow
+            } else {
+                Verdict::Deny
+            },
+            deny_kind: match plan.verdict.decision {
+                Decision::Deny(kind) => Some(kind),
+                _ => None,
+            },
+            reason: plan.reason,
+            action: Some(seq),
+            hold,
+            rules: plan.verdict.rules,
+            approved,
+            killed: plan.verdict.decision == Decision::Deny(DenyKind::Killed),
+        };
+        if allowed && mutates {
+            // What is written from here on cannot change what was written before.
+            self.log.seal(SealReason::Mutation)?;
+        }
+        // The switch may have been engaged while the disk was waited for.
+        if allowed && self.is_killed(&read.session, &parts(&read.request)) {
+            answer = self.killed_after(read, ground, seq)?;
+        }
+        Ok(Step::Done(Box::new(answer)))
+    }
+
+    /// Records that an allow is not given, since the switch was engaged before its answer.
+    fn killed_after(&self, read: &Read, ground: &Ground, allowed: Seq) -> Result<Answer> {
+        if let Some(session) = self.lock().sessions.get_mut(&read.asked.session)
+            && let Some(call) = session.calls.iter_mut().find(|c| c.action == allowed)
+        {
+            call.allowed = false;
+        }
+        let verdict = deny(DenyKind::Killed, "the off switch is engaged".to_owned());
+        let reason = sentence(&verdict);
+        let seq = self.write_deny(read, ground, &verdict, vec![allowed], &reason)?;
+        Ok(Answer {
+            verdict: Verdict::Deny,
+            deny_kind: Some(DenyKind::Killed),
+            reason,
+            action: Some(seq),
+            hold: None,
+            rules: Vec::new(),
+            approved: false,
+            killed: true,
+        })
+    }
+
+    fn write_deny(
+        &self,
+        read: &Read,
+        ground: &Ground,
+        verdict: &Decided,
+        causes: Vec<Seq>,
+        reason: &str,
+    ) -> Result<Seq> {
+        let body = verdict.body(ground.policy.digest, Some(ground.policy.seq));
+        let mut event = self
+            .event(read, ground, body, causes)?
+            .with(Field::AnswerText, reason);
+        event.artefacts.clear();
+        self.append(event, read.asked.peer.way(Via::Gate))
+    }
+
+    /// Ends a wait without an answer by people: a deny, recorded, that says what to do.
+    fn leave(&self, waiting: &Waiting, reason: String) -> Step {
+        let left = self.read_call(&waiting.asked).and_then(|read| {
+            let ground = self.ground(&self.lock(), &read);
+            let verdict = unapproved(reason.clone());
+            let seq = self.write_deny(&read, &ground, &verdict, vec![waiting.hold], &reason)?;
+            let mut state = self.lock();
+            if let Some(session) = state.sessions.get_mut(&waiting.asked.session) {
+                session.denied = session.denied.saturating_add(1);
+                session.keep(Call {
+                    action: seq,
+                    id: waiting.asked.ask.tool_use_id.clone(),
+                    request: Arc::clone(&read.request),
+                    allowed: false,
+                    before: Arc::default(),
+                    approvals: Vec::new(),
+                    told: false,
+                });
+            }
+            Ok(seq)
+        });
+        let answer = match left {
+            Ok(seq) => Answer {
+                verdict: Verdict::Deny,
+                deny_kind: Some(DenyKind::Unapproved),
+                reason,
+                action: Some(seq),
+                hold: Some(waiting.hold),
+                rules: Vec::new(),
+                approved: false,
+                killed: false,
+            },
+            Err(error) => {
+                let mut answer = Answer::unrecordable(format!(
+                    "denied, since it could not be recorded: {error}"
+                ));
+                answer.hold = Some(waiting.hold);
+                answer
+            }
+        };
+        Step::Done(Box::new(answer))
+    }
+
+    /// A prefix of the agent's transcript is not what it was: somebody rewrote what was said before.
+    fn rewritten(&self, read: &Read, action: Seq) -> Result<Seq> {
+        use tacho_schemas::body::log::{Gap, GapKind};
+        let mut event = Event::new(
+            super::recorder()?,
+            Gap {
+                gap: GapKind::Rewritten,
+                count: None,
+                since: None,
+                until: None,
+            },
+        )
+        .with(
+            Field::Detail,
+            "the transcript up to the last decision is not what it was then",
+        );
+        event.session = Some(read.asked.session);
+        event.causes = vec![action];
+        self.append(event, read.asked.peer.way(Via::Recorder))
+    }
+
+    fn new_hold(
+        &self,
+        read: &Read,
+        ground: &Ground,
+        verdict: &Decided,
+        salt: [u8; 32],
+        digest: Hash,
+        deadline: Time,
+    ) -> Hold {
+        let summary = read.asked.ask.rationale.as_ref().and_then(|r| {
+            r.summary
+                .clone()
+                .or_else(|| r.reasoning.clone())
+                .or_else(|| r.goal.clone())
+        });
+        Hold {
+            session: read.asked.session,
+            agent: read.session.agent.clone(),
+            tool: read.asked.ask.tool.clone(),
+            class: read.request.class,
+            since: self.now(),
+            deadline,
+            salt,
+            digest,
+            policy_digest: ground.policy.digest,
+            obligations: verdict.obligations.clone(),
+            request: Arc::clone(&read.bytes),
+            input: read.input.clone(),
+            diff: read.diff.clone(),
+            reason: verdict.reason.clone(),
+            summary,
+            status: Status::Open,
+            approvals: Vec::new(),
+            bell: watch::Sender::new(0),
+            waiting: Arc::default(),
+        }
+    }
+}
+
+fn wait_for(state: &State, read: &Read, seq: Seq, is_new: bool) -> Result<Step> {
+    let hold = state
+        .holds
+        .get(&seq)
+        .ok_or_else(|| Error::new(ErrorKind::Missing, format!("there is no hold {seq}")))?;
+    Ok(Step::Wait(Waiting {
+        asked: Arc::clone(&read.asked),
+        hold: seq,
+        bell: hold.bell.subscribe(),
+        is_new,
+        _counted: Counted::new(&hold.waiting),
+    }))
+}
+
+fn deny(kind: DenyKind, reason: String) -> Decided {
+    Decided {
+        decision: Decision::Deny(kind),
+        rules: Vec::new(),
+        obligations: Vec::new(),
+        used: Vec::new(),
+        findings: Vec::new(),
+        reason,
+    }
+}
+
+fn unapproved(reason: String) -> Decided {
+    deny(DenyKind::Unapproved, reason)
+}
+
+/// What the model is told.
+fn sentence(verdict: &Decided) -> String {
+    match verdict.decision {
+        Decision::Deny(DenyKind::Forbidden | DenyKind::NotPermitted) => format!(
+            "{}. Do not try to reach the same in another way",
+            verdict.reason
+        ),
+        Decision::Deny(DenyKind::Killed) => format!("{}. Stop now", verdict.reason),
+        _ => verdict.reason.clone(),
+    }
+}
+
+fn actor(read: &Read) -> Actor {
+    let agent = read.session.agent.clone();
+    let ask = &read.asked.ask;
+    let (id, on_behalf_of) = match &ask.subagent {
+        Some(subagent) => (subagent.clone(), Some(agent)),
+        None => (agent, None),
+    };
+    Actor {
+        actor_type: ActorType::Agent,
+        id,
+        model: ask.model.clone(),
+        on_behalf_of,
+    }
+}
+
+/// Takes the agent's words over, as a claim.
+fn rationale(ask: &Decide, event: &mut Event) -> Result<Rationale> {
+    let absent = Rationale {
+        source: RationaleSource::Absent,
+        evidence: None,
+        confidence: None,
+    };
+    let Some(given) = &ask.rationale else {
+        return Ok(absent);
+    };
+    let mut words = false;
+    for (field, text) in [
+        (Field::Goal, &given.goal),
+        (Field::Summary, &given.summary),
+        (Field::Reasoning, &given.reasoning),
+        (Field::ExpectedEffect, &given.expected_effect),
+    ] {
+        if let Some(text) = text.as_ref().filter(|t| !t.is_empty()) {
+            event.content.insert(field, text.clone().into_bytes());
+            words = true;
+        }
+    }
+    if let Some(list) = given.alternatives.clone().filter(|l| !l.is_empty()) {
+        let list: Alternatives = List::new(list)?;
+        let bytes = canon::encode(&list, MAX_ROW)?;
+        event.content.insert(Field::Alternatives, bytes);
+        words = true;
+    }
+    let evidence = Set::some({
+        let mut evidence = given.evidence.clone().unwrap_or_default();
+        evidence.sort_unstable();
+        evidence.dedup();
+        evidence
+    })?;
+    let confidence = given.confidence.map(PerMille::new).transpose()?;
+    if !words && evidence.is_none() && confidence.is_none() {
+        return Ok(absent);
+    }
+    let from_transcript = given.from_transcript == Some(true);
+    if let (true, Some(transcript)) = (from_transcript, &ask.transcript) {
+        let provenance = Provenance {
+            offset: transcript.offset,
+            prefix_blake3: transcript.prefix_blake3,
+            path: transcript.path.clone(),
+        };
+        let bytes = canon::encode(&provenance, MAX_ROW)?;
+        event.content.insert(Field::Provenance, bytes);
+    }
+    Ok(Rationale {
+        source: if from_transcript {
+            RationaleSource::Transcript
+        } else {
+            RationaleSource::Given
+        },
+        evidence,
+        confidence,
+    })
+}
+
+fn text(value: &tacho_policy::Json) -> Option<&str> {
+    match value {
+        tacho_policy::Json::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+pub(super) fn file(role: Role, path: &str, bytes: Vec<u8>) -> Attachment {
+    Attachment {
+        role,
+        path: Some(path.to_owned()),
+        media_type: None,
+        unredacted_blake3: None,
+        bytes,
+    }
+}
+
+/// The change that an edit tool would make, as unified diff; only where the bytes are those that the request binds.
+fn proposed_diff(
+    request: &Request,
+    before: &HashMap<String, Option<Vec<u8>>>,
+    ask: &Decide,
+) -> Option<String> {
+    let mut changed = request.targets.iter().filter(|t| t.access.changes());
+    let (target, None) = (changed.next()?, changed.next()) else {
+        return None;
+    };
+    let resolved = target.resolved.as_ref()?;
+    let old = before.get(resolved)?.clone().unwrap_or_default();
+    let old = String::from_utf8(old).ok()?;
+    let field = |name| ask.input.field(name).and_then(text);
+    let new = match (field("content"), field("old_string"), field("new_string")) {
+        (Some(content), _, _) => content.to_owned(),
+        (None, Some(from), Some(to)) => {
+            let all = matches!(
+                ask.input.field("replace_all"),
+                Some(tacho_policy::Json::Bool(true))
+            );
+            match all {
+                true => old.replace(from, to),
+                false => old.replacen(from, to, 1),
+            }
+        }
+        _ => return None,
+    };
+    let digest: [u8; 32] = Sha256::digest(new.as_bytes()).into();
+    if target.after != Some(Hash(digest)) {
+        return None;
+    }
+    let changed = pieces::changed(Some(target.name()), Some(&old), Some(&new), false);
+    let diff = changed.files.into_iter().find(|f| f.role == Role::Diff)?;
+    String::from_utf8(diff.bytes).ok()
+}

@@ -1,0 +1,586 @@
+//! The gate's doors: HTTP/1.1 and JSON over Unix sockets.
+//!
+//! ```text
+//! LOG/reviewers.sock                    0600  people and `tacho run`: everything
+//! LOG.run/sessions/hooks.sock           0666  installed hooks: opens sessions, confined by nothing
+//! LOG.run/sessions/<seq>/gate.sock      0666  one session: decides, takes outcomes
+//! ```
+//!
+//! Which session is asking, the socket says, and never the request; the peer's uid must be the one that the session was opened by.
+//! A door has so many connections at most, each has so long for its head and body, and what fails on the way to an answer of
+//! `decide` is a deny. A stop answers everybody who waits.
+
+use std::convert::Infallible;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tacho_schemas::Seq;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::client::check_path;
+use super::wire::{Answer, Decide, Holds, Recorded, Refused};
+use super::{Gate, MAX_BODY, NONCE, PROOF, PROVER, Peer, Step, Why, proven};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a client may take for the head of a request, and for its body.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the switch is looked at for those who wait.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// How long a stop waits for answers to be taken.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Connections that a door takes at once; more wait at the door.
+const CROWD: usize = 2048;
+
+/// Connections of people; an agent's flood does not take these.
+const REVIEWERS: usize = 256;
+
+/// Who comes through a door.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Door {
+    /// People, and programs that they trust as themselves.
+    Reviewers,
+    /// Hooks that have no session yet.
+    Hooks,
+    /// One session.
+    Session(Seq),
+}
+
+/// One thing that can be asked: method, path with `{seq}` for a number, and through which doors.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path.
+    pub path: &'static str,
+    /// Which sort of door.
+    pub doors: &'static [&'static str],
+    /// The structure of the body.
+    pub takes: Option<&'static str>,
+    /// The structure of the answer.
+    pub gives: &'static str,
+}
+
+macro_rules! routes {
+    ($($method:literal $path:literal [$($door:literal)+] ($($takes:literal)?) -> $gives:literal,)+) => {
+        /// Everything that can be asked, for the server and for the test of its description.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: $method,
+            path: $path,
+            doors: &[$($door),+],
+            takes: routes!(@takes $($takes)?),
+            gives: $gives,
+        },)+];
+    };
+    (@takes) => { None };
+    (@takes $takes:literal) => { Some($takes) };
+}
+
+routes! {
+    "GET" "/v1/health" ["reviewers" "hooks" "session"] () -> "Health",
+    "POST" "/v1/sessions" ["reviewers" "hooks"] ("OpenSession") -> "SessionOpened",
+    "POST" "/v1/sessions/{seq}/close" ["reviewers" "hooks"] ("CloseSession") -> "Recorded",
+    "POST" "/v1/decide" ["session"] ("Decide") -> "Answer",
+    "POST" "/v1/outcome" ["session"] ("Outcome") -> "OutcomeTaken",
+    "POST" "/v1/record" ["reviewers" "session"] ("Event") -> "Receipt",
+    "GET" "/v1/status" ["reviewers"] () -> "GateStatus",
+    "GET" "/v1/holds" ["reviewers"] () -> "Holds",
+    "POST" "/v1/holds/{seq}/approve" ["reviewers"] ("Signed") -> "Answered",
+    "POST" "/v1/holds/{seq}/deny" ["reviewers"] ("Signed") -> "Answered",
+    "POST" "/v1/kill" ["reviewers"] ("Kill") -> "Recorded",
+    "POST" "/v1/gap" ["reviewers"] ("Gap") -> "Recorded",
+}
+
+/// What the doors need.
+struct House {
+    gate: Arc<Gate>,
+    /// Turns true when the gate stops.
+    stop: watch::Receiver<bool>,
+    /// Sessions whose door is to be opened or closed.
+    doors: tokio::sync::mpsc::UnboundedSender<(Seq, bool)>,
+}
+
+/// Serves until `stop` turns true; then answers everybody who waits, and returns.
+///
+/// `ready` is called once the doors are open.
+pub async fn serve(
+    gate: Arc<Gate>,
+    stop: watch::Receiver<bool>,
+    ready: impl FnOnce(),
+) -> Result<()> {
+    let (send, mut doors) = tokio::sync::mpsc::unbounded_channel();
+    let house = Arc::new(House {
+        gate: Arc::clone(&gate),
+        stop: stop.clone(),
+        doors: send,
+    });
+    let mut open: JoinSet<()> = JoinSet::new();
+    let mut sessions = std::collections::HashMap::new();
+    let folder = gate.sessions_dir();
+    make_folder(&folder)?;
+    let reviewers = bind(&gate.reviewers_socket(), 0o600)?;
+    open.spawn(keep_door(Arc::clone(&house), reviewers, Door::Reviewers));
+    let hooks = bind(&gate.hooks_socket(), 0o666)?;
+    open.spawn(keep_door(Arc::clone(&house), hooks, Door::Hooks));
+    for session in gate.open_sessions() {
+        let handle = open_door(&house, &mut open, session)?;
+        sessions.insert(session, handle);
+    }
+    ready();
+    let mut stopping = stop;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            changed = stopping.changed() => {
+                if changed.is_err() || *stopping.borrow() {
+                    break;
+                }
+            }
+            Some((session, opens)) = doors.recv() => {
+                if opens {
+                    match open_door(&house, &mut open, session) {
+                        Ok(handle) => drop(sessions.insert(session, handle)),
+                        // Whoever opened it finds no socket there, and nothing runs.
+                        Err(error) => gate.tell(&error),
+                    }
+                } else if let Some(handle) = sessions.remove(&session) {
+                    let handle: tokio::task::AbortHandle = handle;
+                    handle.abort();
+                    let _ = fs::remove_dir_all(gate.session_socket(session).parent().unwrap_or(&folder));
+                }
+            }
+            _ = look.tick() => gate.look_at_switch(),
+        }
+    }
+    gate.stop();
+    let leave = async { while open.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LEAVE, leave).await;
+    let _ = fs::remove_file(gate.reviewers_socket());
+    let _ = fs::remove_file(gate.hooks_socket());
+    Ok(())
+}
+
+fn open_door(
+    house: &Arc<House>,
+    open: &mut JoinSet<()>,
+    session: Seq,
+) -> Result<tokio::task::AbortHandle> {
+    let path = house.gate.session_socket(session);
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let listener = bind(&path, 0o666)?;
+    Ok(open.spawn(keep_door(
+        Arc::clone(house),
+        listener,
+        Door::Session(session),
+    )))
+}
+
+/// Makes a folder that everybody may look into and only we may write.
+fn make_folder(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io("create", path, e))
+        }
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+            .map_err(|e| Error::io("open", path, e)),
+    }
+}
+
+/// Listens at a path; whatever lies there is a stale socket of ours, since we own the log.
+fn bind(path: &PathBuf, mode: u32) -> Result<UnixListener> {
+    check_path(path)?;
+    crate::files::remove_if_there(path)?;
+    // Nobody else may connect in the moment before the mode is set: the folder's owner alone could, and that is us.
+    let listener = UnixListener::bind(path).map_err(|e| Error::io("listen at", path, e))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|e| Error::io("listen at", path, e))?;
+    Ok(listener)
+}
+
+/// Takes connections until the gate stops.
+async fn keep_door(house: Arc<House>, listener: UnixListener, door: Door) {
+    let places = match door {
+        Door::Reviewers => REVIEWERS,
+        _ => CROWD,
+    };
+    let crowd = Arc::new(Semaphore::new(places));
+    let mut stop = house.stop.clone();
+    let mut talks = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            _ = stop.changed() => break,
+            place = Arc::clone(&crowd).acquire_owned() => place,
+        };
+        let stream = tokio::select! {
+            _ = stop.changed() => break,
+            taken = listener.accept() => taken,
+        };
+        match stream {
+            Ok((stream, _)) => {
+                talks.spawn(talk(Arc::clone(&house), stream, door, place));
+            }
+            // Too many files are open, or the peer is gone already.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+        while talks.try_join_next().is_some() {}
+    }
+    drop(listener);
+    while talks.join_next().await.is_some() {}
+}
+
+/// One connection: as many questions as come, until the gate stops.
+async fn talk<P>(house: Arc<House>, stream: UnixStream, door: Door, place: P) {
+    let Ok(credentials) = stream.peer_cred() else {
+        return;
+    };
+    let peer = Peer {
+        uid: credentials.uid(),
+        door,
+    };
+    let asked = Arc::clone(&house);
+    let service = service_fn(move |request| {
+        let house = Arc::clone(&asked);
+        async move { Ok::<_, Infallible>(answer(&house, peer, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_headers(32)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut stop = house.stop.clone();
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = stop.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(LEAVE, connection).await;
+        }
+    }
+    drop(place);
+}
+
+/// Answers one question, and proves the answer if that was asked for.
+async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let nonce = request.headers().get(NONCE).and_then(|text| {
+        let mut nonce = [0; 32];
+        hex::decode_to_slice(text.as_bytes(), &mut nonce).ok()?;
+        Some(nonce)
+    });
+    let (status, body) = route(house, peer, request).await;
+    let body = body.unwrap_or_else(|e| {
+        let refused = Refused {
+            error: format!("the answer cannot be written: {e}"),
+            hint: None,
+        };
+        serde_json::to_vec(&refused).unwrap_or_default()
+    });
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    if let Some(nonce) = nonce {
+        let (key, signature) = house
+            .gate
+            .log()
+            .prove(&proven(&nonce, status.as_u16(), &body));
+        for (name, value) in [
+            (PROVER, hex::encode(key.0)),
+            (PROOF, hex::encode(signature.0)),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+    *response.body_mut() = Full::new(Bytes::from(body));
+    response
+}
+
+type Written = (StatusCode, std::result::Result<Vec<u8>, serde_json::Error>);
+
+fn good(answer: &impl Serialize) -> Written {
+    (StatusCode::OK, serde_json::to_vec(answer))
+}
+
+fn refused(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Written {
+    let refused = Refused {
+        error: error.into(),
+        hint: hint.map(str::to_owned),
+    };
+    (status, serde_json::to_vec(&refused))
+}
+
+fn failed(error: &Error) -> Written {
+    let status = match error.kind() {
+        ErrorKind::Usage | ErrorKind::Unrecordable => StatusCode::BAD_REQUEST,
+        ErrorKind::Missing => StatusCode::NOT_FOUND,
+        ErrorKind::Exists => StatusCode::CONFLICT,
+        ErrorKind::Refused | ErrorKind::Denied => StatusCode::FORBIDDEN,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refused(status, error.to_string(), error.hint())
+}
+
+/// Finds the route; a door that it is not for does not know it.
+fn find(method: &Method, path: &str, door: Door) -> Option<(&'static Route, Option<Seq>)> {
+    let door = match door {
+        Door::Reviewers => "reviewers",
+        Door::Hooks => "hooks",
+        Door::Session(_) => "session",
+    };
+    ROUTES.iter().find_map(|route| {
+        if route.method != method.as_str() || !route.doors.contains(&door) {
+            return None;
+        }
+        match route.path.split_once("{seq}") {
+            None => (route.path == path).then_some((route, None)),
+            Some((before, after)) => {
+                let number = path.strip_prefix(before)?.strip_suffix(after)?;
+                let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+                let seq = number.parse().ok().filter(|_| plain)?;
+                Some((route, Some(Seq(seq))))
+            }
+        }
+    })
+}
+
+async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written {
+    let (head, body) = request.into_parts();
+    let Some((route, seq)) = find(&head.method, head.uri.path(), peer.door) else {
+        return refused(
+            StatusCode::NOT_FOUND,
+            "there is nothing of this name at this door",
+            Some("schemas/gate.openapi.yaml lists what can be asked through which socket"),
+        );
+    };
+    let gate = &house.gate;
+    if let Door::Session(session) = peer.door
+        && let Err(error) = gate.check_peer(session, peer.uid)
+    {
+        return failed(&error);
+    }
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let seq = seq.unwrap_or_default();
+    match route.path {
+        "/v1/health" => {
+            good(&serde_json::json!({ "ok": true, "log_id": gate.log().log_id().to_string() }))
+        }
+        "/v1/decide" => decide(house, peer, &body).await,
+        "/v1/sessions" => {
+            let opened = with(gate, &body, move |gate, open| gate.open_session(peer, open)).await;
+            if let Ok((opened, true)) = &opened {
+                // The door is open before the caller knows of it.
+                let path = gate.session_socket(opened.session);
+                let _ = house.doors.send((opened.session, true));
+                for _ in 0..200 {
+                    if path.exists() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            written(opened.map(|(opened, _)| opened))
+        }
+        "/v1/sessions/{seq}/close" => {
+            let closed = with(gate, &body, move |gate, close| {
+                gate.close_session(peer, seq, close)
+            })
+            .await;
+            if closed.is_ok() {
+                let _ = house.doors.send((seq, false));
+            }
+            written(closed.map(|seq| Recorded { seq }))
+        }
+        "/v1/outcome" => written(
+            with(gate, &body, move |gate, outcome| {
+                gate.outcome(peer, outcome)
+            })
+            .await,
+        ),
+        "/v1/record" => {
+            let Ok(text) = String::from_utf8(body) else {
+                return refused(StatusCode::BAD_REQUEST, "the event is not UTF-8", None);
+            };
+            written(blocking(gate, move |gate| gate.record(peer, &text)).await)
+        }
+        "/v1/status" => written(blocking(gate, |gate| Ok(gate.status())).await),
+        "/v1/holds" => written(
+            blocking(gate, |gate| {
+                Ok(Holds {
+                    holds: gate.holds()?,
+                })
+            })
+            .await,
+        ),
+        "/v1/holds/{seq}/approve" => written(
+            with(gate, &body, move |gate, signed| {
+                gate.approve(peer, seq, &signed)
+            })
+            .await,
+        ),
+        "/v1/holds/{seq}/deny" => written(
+            with(gate, &body, move |gate, signed| {
+                gate.reject(peer, seq, &signed)
+            })
+            .await,
+        ),
+        "/v1/kill" => written(
+            with(gate, &body, move |gate, kill| gate.kill(peer, kill))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
+        "/v1/gap" => written(
+            with(gate, &body, move |gate, gap| gate.gap(peer, gap))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
+        _ => refused(StatusCode::NOT_FOUND, "there is nothing of this name", None),
+    }
+}
+
+fn written<A: Serialize>(answer: Result<A>) -> Written {
+    match answer {
+        Ok(answer) => good(&answer),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn read_body(body: Incoming) -> std::result::Result<Vec<u8>, Written> {
+    let whole = Limited::new(body, MAX_BODY).collect();
+    match tokio::time::timeout(PATIENCE, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes().to_vec()),
+        Ok(Err(_)) => Err(refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the request is longer than {} MiB, or broke off",
+                MAX_BODY >> 20
+            ),
+            None,
+        )),
+        Err(_) => Err(refused(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request did not come in time",
+            None,
+        )),
+    }
+}
+
+/// Runs what may wait for the disk where it blocks nobody else.
+async fn blocking<A: Send + 'static>(
+    gate: &Arc<Gate>,
+    work: impl FnOnce(&Gate) -> Result<A> + Send + 'static,
+) -> Result<A> {
+    let gate = Arc::clone(gate);
+    match tokio::task::spawn_blocking(move || work(&gate)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::new(ErrorKind::Io, "the gate failed within")),
+    }
+}
+
+async fn with<Q: DeserializeOwned + Send + 'static, A: Send + 'static>(
+    gate: &Arc<Gate>,
+    body: &[u8],
+    work: impl FnOnce(&Gate, Q) -> Result<A> + Send + 'static,
+) -> Result<A> {
+    let asked = read(body)?;
+    blocking(gate, move |gate| work(gate, asked)).await
+}
+
+fn read<Q: DeserializeOwned>(body: &[u8]) -> Result<Q> {
+    serde_json::from_slice(body)
+        .map_err(|e| Error::new(ErrorKind::Usage, format!("the request cannot be read: {e}")))
+}
+
+/// Decides, and waits while people are asked. Whatever goes wrong is a deny.
+async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
+    let ask: Decide = match read(body) {
+        Ok(ask) => ask,
+        Err(error) => return failed(&error),
+    };
+    let Door::Session(session) = peer.door else {
+        return refused(StatusCode::NOT_FOUND, "there is nothing of this name", None);
+    };
+    let began = Instant::now();
+    let gate = &house.gate;
+    let deadline = began + gate.patience(ask.deadline_ms);
+    let mut stop = house.stop.clone();
+    let mut step = blocking(gate, move |gate| Ok(gate.decide(peer, session, ask))).await;
+    loop {
+        let waiting = match step {
+            Ok(Step::Done(answer)) => return good(&*answer),
+            Ok(Step::Wait(waiting)) => waiting,
+            Err(error) => return good(&Answer::unrecordable(error.to_string())),
+        };
+        let mut bell = waiting.bell();
+        if waiting.is_new() {
+            notify(house, waiting.hold());
+        }
+        let why = tokio::select! {
+            _ = bell.changed() => Why::Bell,
+            () = tokio::time::sleep_until(deadline.into()) => Why::Deadline,
+            _ = stop.changed() => Why::Stop,
+        };
+        step = blocking(gate, move |gate| Ok(gate.resume(waiting, why))).await;
+    }
+}
+
+/// Runs the command that tells people of a hold, with the hold as JSON on its standard input.
+fn notify(house: &House, hold: Seq) {
+    let command = house.gate.settings().notify.clone();
+    let Some((program, args)) = command.split_first() else {
+        return;
+    };
+    let (program, args) = (program.clone(), args.to_vec());
+    let gate = Arc::clone(&house.gate);
+    tokio::spawn(async move {
+        let held = blocking(&gate, move |gate| gate.held(hold)).await;
+        let Ok(Ok(text)) = held.map(|held| serde_json::to_vec(&held)) else {
+            return;
+        };
+        if let Err(error) = run(&program, &args, &text).await {
+            gate.tell(&Error::io("run", Path::new(&program), error));
+        }
+    });
+}
+
+async fn run(program: &str, args: &[String], text: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut child = tokio::process::Command::new(program)
+        .args(args)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let work = async {
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(text).await?;
+            stdin.shutdown().await?;
+        }
+        child.wait().await.map(drop)
+    };
+    tokio::time::timeout(Duration::from_secs(30), work)
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+}
