@@ -4,13 +4,17 @@ mod bench;
 mod cell;
 mod completions;
 mod demo;
+mod drill;
 mod export;
 mod import;
 mod init;
 mod key;
+mod kill;
+mod lease;
 mod list;
 mod prove;
 mod record;
+mod release;
 mod run;
 mod verify;
 mod why;
@@ -25,6 +29,10 @@ use crate::term::{Exit, Failure, Term};
 pub(crate) enum Verb {
     Init(init::Args),
     Run(run::Args),
+    Kill(kill::Args),
+    Release(release::Args),
+    Lease(lease::Args),
+    Drill(drill::Args),
     Record(record::Args),
     Import(import::Args),
     List(list::Args),
@@ -52,6 +60,10 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
         Verb::Run(args) => run::run(&args, place, term),
+        Verb::Kill(args) => kill::run(&args, place, term),
+        Verb::Release(args) => release::run(&args, place, term),
+        Verb::Lease(args) => lease::run(&args, place, term),
+        Verb::Drill(args) => drill::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),

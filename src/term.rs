@@ -20,8 +20,6 @@ pub(crate) enum Exit {
     Negative,
     /// Wrong use, or it could not be done.
     Failure,
-    /// Stopped by the off switch.
-    Killed,
     /// As a program that we ran.
     Code(u8),
 }
@@ -32,7 +30,6 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Negative => 1,
             Exit::Failure => 2,
-            Exit::Killed => 4,
             Exit::Code(code) => code,
         })
     }
