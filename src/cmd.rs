@@ -1,11 +1,14 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
+mod approve;
+mod approver;
 mod bench;
 mod cell;
 mod completions;
 mod demo;
 mod drill;
 mod export;
+mod holds;
 mod import;
 mod init;
 mod key;
@@ -16,6 +19,8 @@ mod prove;
 mod record;
 mod release;
 mod run;
+mod serve;
+mod status;
 mod verify;
 mod why;
 
@@ -33,12 +38,18 @@ pub(crate) enum Verb {
     Release(release::Args),
     Lease(lease::Args),
     Drill(drill::Args),
+    Serve(serve::Args),
     Record(record::Args),
     Import(import::Args),
     List(list::Args),
     Why(why::Args),
     Verify(verify::Args),
     Prove(prove::Args),
+    Status(status::Args),
+    Holds(holds::Args),
+    Approve(approve::Approve),
+    Deny(approve::Deny),
+    Approver(approver::Args),
     Export(export::Args),
     Key(key::Args),
     Demo(demo::Args),
@@ -64,12 +75,18 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Release(args) => release::run(&args, place, term),
         Verb::Lease(args) => lease::run(&args, place, term),
         Verb::Drill(args) => drill::run(&args, place, term),
+        Verb::Serve(args) => serve::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Status(args) => status::run(&args, place, term),
+        Verb::Holds(args) => holds::run(&args, place, term),
+        Verb::Approve(args) => approve::approve(&args, place, term),
+        Verb::Deny(args) => approve::deny(&args, place, term),
+        Verb::Approver(args) => approver::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),

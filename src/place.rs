@@ -168,6 +168,21 @@ pub(crate) fn options() -> Result<Options, Failure> {
     ))
 }
 
+/// Keeps other processes of this user from reading our memory, where keys and passphrases pass through.
+pub(crate) fn guard_memory() -> Result<(), Failure> {
+    nix::sys::prctl::set_dumpable(false)
+        .map_err(|e| Failure::new(format!("cannot guard our memory: {e}")))
+}
+
+/// Takes as many open files as the system lets us have: each agent that waits is one.
+pub(crate) fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // With fewer, more agents wait at the door.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
 /// Makes a directory and those above it, closed to others; one that exists is left as it is.
 pub(crate) fn make_private(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;

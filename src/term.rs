@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tacho_recorder::Error;
-pub(crate) use tacho_schemas::safe::safe;
+pub(crate) use tacho_schemas::safe::{safe, safe_block};
 
 /// The exit codes, which scripts may rely on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

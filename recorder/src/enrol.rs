@@ -137,15 +137,33 @@ impl Enrolled {
     }
 }
 
-/// What stands behind a signature, as far as this can be: hardware shows its touch itself, the rest is the enroller's word.
-///
-/// `stated` is what the enroller says; `exposed` says what was seen that speaks against it: the private key lies where the user who
-/// enrols can read it, or in an agent that this user reaches.
-pub fn assurance(
-    key: &HumanKey,
-    stated: Option<Assurance>,
-    exposed: Option<&str>,
-) -> Result<Assurance> {
+/// What was seen that speaks against the word of whoever enrols a key.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Exposure {
+    /// The private key lies where the user who enrols can read it: its path.
+    pub readable: Option<String>,
+    /// It needs no passphrase.
+    pub plain: bool,
+    /// An ssh-agent that this user reaches holds it.
+    pub in_agent: bool,
+}
+
+impl Exposure {
+    /// In words, if there is anything.
+    pub fn why(&self) -> Option<String> {
+        match (&self.readable, self.in_agent) {
+            (Some(path), _) => Some(format!(
+                "the private key `{path}` lies where this user can read it"
+            )),
+            (None, true) => Some("an ssh-agent that this user reaches holds the key".to_owned()),
+            (None, false) => None,
+        }
+    }
+}
+
+/// What stands behind a signature, as far as this can be known: hardware shows its touch itself, the rest is the enroller's word, unless
+/// what was seen speaks against it.
+pub fn assurance(key: &HumanKey, stated: Option<Assurance>, seen: &Exposure) -> Result<Assurance> {
     let refuse = |why: String| Err(Error::new(ErrorKind::Refused, why));
     match (stated, key.is_hardware()) {
         (None | Some(Assurance::Touch), true) => Ok(Assurance::Touch),
@@ -153,11 +171,15 @@ pub fn assurance(
             "a key in a file needs no touch; only `sk-ssh-ed25519@openssh.com` keys do".to_owned(),
         ),
         (None | Some(Assurance::None), _) => Ok(Assurance::None),
-        (Some(stated @ (Assurance::OtherUid | Assurance::OtherHost)), false) => match exposed {
-            Some(seen) => refuse(format!("the key cannot have assurance `{stated}`: {seen}")),
+        (Some(stated @ (Assurance::OtherUid | Assurance::OtherHost)), _) => match seen.why() {
+            Some(why) => refuse(format!("the key cannot have assurance `{stated}`: {why}")),
             None => Ok(stated),
         },
-        (Some(stated), _) => Ok(stated),
+        (Some(Assurance::Confirm), _) if seen.plain => refuse(format!(
+            "the key cannot have assurance `confirm`: {}, without a passphrase",
+            seen.why().unwrap_or_default()
+        )),
+        (Some(Assurance::Confirm), _) => Ok(Assurance::Confirm),
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-fn report_opening(log: &Log, term: &mut Term) {
+pub(crate) fn report_opening(log: &Log, term: &mut Term) {
     let opening = log.opening();
     if opening.unclean {
         let lost = opening.recovered;

@@ -10,7 +10,7 @@ use tacho_schemas::record::Via;
 use tacho_schemas::scalar::Blob;
 use tacho_schemas::{Hash, Id, Seq, Time, sshsig};
 
-use super::state::{Approval, Hold, Status};
+use super::state::{Approval, Hold, Standing, Status};
 use super::wire::{Answered, Held, Signed};
 use super::{Gate, Peer, human_actor, place};
 use crate::draft::Way;
@@ -22,6 +22,12 @@ const SKEW: i64 = 300_000_000_000;
 
 /// The longest that a signed act counts: 7 days.
 const MAX_LIFE: i64 = 7 * 86_400_000_000_000;
+
+/// Whether approvals suffice is another question than whether the switch is engaged at this moment.
+const GOES_ON: Standing = Standing {
+    killed: false,
+    lease_fresh: true,
+};
 
 /// An act whose signature, signer and time are good.
 pub(super) struct Checked {
@@ -143,10 +149,13 @@ impl Gate {
                     .saturating_mul(1_000_000_000);
                 not_after = not_after.min(Time(now.0.saturating_add(ttl)));
             }
-            let again = hold
-                .approvals
-                .iter()
-                .any(|a| a.approver.human == checked.holder && now < a.not_after);
+            let weak = checked.act.assurance == Some(Assurance::None);
+            // A stronger key of the same human may follow a weak one.
+            let again = hold.approvals.iter().any(|a| {
+                a.approver.human == checked.holder
+                    && now < a.not_after
+                    && (weak || !a.approver.weak)
+            });
             if again && verb == Verb::Approve {
                 return Err(Error::new(
                     ErrorKind::Exists,
@@ -302,7 +311,7 @@ impl super::state::State {
                 "the request was redacted; it is seen when the agent asks again".to_owned(),
             );
         };
-        let ground = self.ground(session, &request, &hold.request, true, false, now);
+        let ground = self.ground(session, &request, &hold.request, true, GOES_ON, now);
         let verdict = self.policy.policies.decide(&request, &ground.facts);
         match verdict.decision {
             Decision::Allow => None,

@@ -22,7 +22,7 @@ use tacho_schemas::{Hash, Seq, Time};
 use tokio::sync::watch;
 
 use super::disk::Disk;
-use super::state::{Call, Ground, Hold, Session, State, Status, parts};
+use super::state::{Call, Ground, Hold, Session, Standing, State, Status, parts};
 use super::wire::{Answer, Decide, Verdict};
 use super::{Gate, Peer};
 use crate::draft::Draft;
@@ -114,7 +114,7 @@ struct Read {
     /// The bytes of the parts it changes, as they are, by resolved path.
     before: Arc<HashMap<String, Option<Vec<u8>>>>,
     diff: Option<String>,
-    killed: bool,
+    switch: Standing,
 }
 
 /// What is to be written, and what follows from it.
@@ -232,7 +232,10 @@ impl Gate {
                 }
             }
         }
-        let killed = self.is_killed(&session, &parts(&request));
+        let switch = Standing {
+            killed: self.is_killed(&session, &parts(&request)),
+            lease_fresh: self.has_fresh_leases(&session),
+        };
         let bytes = request.to_bytes();
         Ok(Read {
             diff: proposed_diff(&request, &before, ask),
@@ -242,7 +245,7 @@ impl Gate {
             input: ask.input.to_text(),
             before: Arc::new(before),
             session,
-            killed,
+            switch,
         })
     }
 
@@ -273,7 +276,7 @@ impl Gate {
             &read.request,
             &read.bytes,
             rationale,
-            read.killed,
+            read.switch,
             self.now(),
         )
     }

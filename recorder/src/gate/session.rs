@@ -16,7 +16,8 @@ use super::wire::{CloseSession, OpenSession, SessionOpened};
 use super::{Gate, Peer};
 use crate::draft::Way;
 use crate::error::{Error, ErrorKind, Result};
-use crate::switch::Who;
+use crate::switch::lease::Freshness;
+use crate::switch::{Target, Who};
 use tacho_schemas::body::Part;
 
 impl Gate {
@@ -129,9 +130,8 @@ impl Gate {
             )
             .with_hint("use a new reference for a new session"));
         };
-        let same = session.agent == open.agent
-            && session.workspace == open.workspace
-            && session.uid == Some(peer.uid);
+        // Not the workspace: an agent may change its folder.
+        let same = session.agent == open.agent && session.uid == Some(peer.uid);
         if !same {
             return Err(Error::new(
                 ErrorKind::Exists,
@@ -252,12 +252,7 @@ impl Gate {
 
     /// Whether the off switch stops a session, or whoever touches these parts.
     pub(super) fn is_killed(&self, session: &Session, parts: &[Part]) -> bool {
-        let lineage = {
-            let state = self.lock();
-            let place = (session.agent.clone(), session.workspace.clone());
-            state.lineages.get(&place).map(|(lineage, _)| *lineage)
-        };
-        let lineages: Vec<Seq> = lineage.into_iter().collect();
+        let lineages = self.lineages(session);
         let who = Who {
             agent: Some(&session.agent),
             sessions: &session.chain,
@@ -265,6 +260,25 @@ impl Gate {
             parts,
         };
         self.switch.engaged(who).is_yes()
+    }
+
+    /// Whether no lease that covers a session ran out; where none was given, none is asked for.
+    pub(super) fn has_fresh_leases(&self, session: &Session) -> bool {
+        let now = Some((self.clock.boot_id(), self.clock.boottime_ns()));
+        let lineages = self.lineages(session).into_iter().map(Target::Lineage);
+        let sessions = session.chain.iter().copied().map(Target::Session);
+        [Target::All, Target::Agent(session.agent.clone())]
+            .into_iter()
+            .chain(sessions)
+            .chain(lineages)
+            .all(|target| self.switch.lease(&target, now) != Freshness::Lapsed)
+    }
+
+    fn lineages(&self, session: &Session) -> Vec<Seq> {
+        let place = (session.agent.clone(), session.workspace.clone());
+        let state = self.lock();
+        let lineage = state.lineages.get(&place);
+        lineage.map(|(lineage, _)| *lineage).into_iter().collect()
     }
 }
 

@@ -204,6 +204,14 @@ impl Hold {
     }
 }
 
+/// What the off switch says of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) killed: bool,
+    /// No lease that covers the caller ran out.
+    pub(super) lease_fresh: bool,
+}
+
 /// What a decision is made on, beside the request.
 #[derive(Clone, Debug)]
 pub(super) struct Ground {
@@ -491,14 +499,14 @@ impl State {
         }))
     }
 
-    /// What a call of a session is decided on. `killed` is what the switch said.
+    /// What a call of a session is decided on.
     pub(super) fn ground(
         &self,
         session: &Session,
         request: &Request,
         bytes: &[u8],
         rationale: bool,
-        killed: bool,
+        switch: Standing,
         now: Time,
     ) -> Ground {
         let hold = self.find(&session.agent, request, bytes, now);
@@ -521,8 +529,8 @@ impl State {
                 evaluation: None,
                 generation,
                 groups: Vec::new(),
-                killed,
-                lease_fresh: true,
+                killed: switch.killed,
+                lease_fresh: switch.lease_fresh,
                 mutations_last_hour: agent.in_the_last_hour(now),
                 own: false,
                 rationale,
