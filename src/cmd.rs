@@ -6,9 +6,11 @@ mod bench;
 mod cell;
 mod completions;
 mod demo;
+pub(crate) mod doctor;
 mod drill;
 mod export;
 mod holds;
+pub(crate) mod hook;
 mod import;
 mod init;
 mod key;
@@ -16,6 +18,7 @@ mod kill;
 mod lease;
 mod list;
 mod prove;
+mod reconcile;
 mod record;
 mod release;
 mod run;
@@ -41,10 +44,12 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     Record(record::Args),
     Import(import::Args),
+    Hook(hook::Args),
     List(list::Args),
     Why(why::Args),
     Verify(verify::Args),
     Prove(prove::Args),
+    Reconcile(reconcile::Args),
     Status(status::Args),
     Holds(holds::Args),
     Approve(approve::Approve),
@@ -52,6 +57,7 @@ pub(crate) enum Verb {
     Approver(approver::Args),
     Export(export::Args),
     Key(key::Args),
+    Doctor(doctor::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     /// Measure a log on this disk against what the disk and the processor can do
@@ -78,10 +84,12 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Serve(args) => serve::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
+        Verb::Hook(args) => hook::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
+        Verb::Reconcile(args) => reconcile::run(&args, place, term),
         Verb::Status(args) => status::run(&args, place, term),
         Verb::Holds(args) => holds::run(&args, place, term),
         Verb::Approve(args) => approve::approve(&args, place, term),
@@ -89,6 +97,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Approver(args) => approver::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
+        Verb::Doctor(args) => doctor::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
         Verb::Bench(args) => bench::run(&args, place, term),

@@ -1,6 +1,7 @@
 //! The `tacho` command: parse, run, exit code.
 
 mod cmd;
+mod keep;
 mod place;
 mod term;
 
@@ -28,7 +29,11 @@ pub(crate) struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let args: Vec<_> = std::env::args_os().collect();
+    if cmd::hook::is_call(&args) {
+        return cmd::hook::answer(&args);
+    }
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; anything else is a wrong use.

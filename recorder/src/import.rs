@@ -14,12 +14,12 @@ mod claude_code;
 mod codeevolve;
 mod codex;
 mod git;
-mod json;
+pub(crate) mod json;
 mod lineage;
-mod lines;
+pub(crate) mod lines;
 mod openevolve;
 pub(crate) mod pieces;
-mod raw;
+pub(crate) mod raw;
 mod sink;
 mod transcript;
 
@@ -326,4 +326,9 @@ fn find(view: &View<'_>, digest: &Hash) -> Result<Option<(Seq, Option<Seq>)>> {
         Ok::<(), Error>(())
     })?;
     Ok(found.or(open.map(|seq| (seq, None))))
+}
+
+/// Whether a file's beginning looks like a rollout of Codex.
+pub(crate) fn looks_like_codex(head: &str) -> bool {
+    codex::looks_like(head).is_some()
 }

@@ -17,6 +17,7 @@ pub mod export;
 pub mod files;
 pub mod filter;
 pub mod gate;
+pub mod hook;
 pub mod import;
 pub mod index;
 pub mod keys;

@@ -10,6 +10,7 @@ use tacho_recorder::switch::{Switch, Target, acts};
 use tacho_schemas::Origin;
 use tacho_schemas::body::work::Stop;
 
+use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
@@ -65,11 +66,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         ms(drilled.empty),
         args.within.as_millis()
     );
-    let log = place.open(place::options()?)?;
-    let seq = log
-        .append(acts::drill(level, stop, passed, &detail)?, Way::recorder())?
-        .seq;
-    log.close()?;
+    let keeper = Keeper::open(place)?;
+    let seq = keeper.append(acts::drill(level, stop, passed, &detail)?, Way::recorder())?;
+    keeper.close()?;
     if args.json {
         term.line(serde_json::json!({
             "passed": passed, "level": level, "flag_ms": ms(drilled.flag), "decide_ms": ms(drilled.seen), "empty_ms": ms(drilled.empty),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tacho_recorder::draft::Way;
 use tacho_recorder::run::Card;
 use tacho_recorder::run::card::Ended;
 use tacho_recorder::switch::acts::{self, Ordered};
@@ -10,6 +11,7 @@ use tacho_schemas::body::human::Trigger;
 use tacho_schemas::body::work::Stop;
 use tacho_schemas::{Hash, Seq};
 
+use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
 
@@ -169,20 +171,18 @@ fn record(
     reason: &str,
     stop: Stop,
 ) -> Result<(Seq, Hash), Failure> {
-    let log = place.open(place::options()?)?;
+    let keeper = Keeper::open(place)?;
     let kill = acts::kill(acts::user()?, ordered, reason)?;
-    let receipt = log.append(kill, acts::by_hand())?;
-    log.append(
-        acts::stopped(receipt.seq, stop)?,
-        tacho_recorder::draft::Way::recorder(),
-    )?;
-    log.close()?;
-    Ok((receipt.seq, receipt.leaf))
+    let kill = keeper.append(kill, acts::by_hand())?;
+    keeper.append(acts::stopped(kill, stop)?, Way::recorder())?;
+    let hash = keeper.leaf(kill)?;
+    keeper.close()?;
+    Ok((kill, hash))
 }
 
 /// Makes the flags and the log say the same: for whoever opens the log to write.
 pub(crate) fn reconcile(
-    log: &tacho_recorder::Log,
+    keeper: &Keeper<'_>,
     path: &Path,
     switch: &Switch,
 ) -> Result<Vec<String>, Failure> {
@@ -196,10 +196,7 @@ pub(crate) fn reconcile(
         match difference {
             Difference::FlagGone(open) => {
                 switch.engage(&open.target)?;
-                log.append(
-                    acts::flag_gone(open.seq)?,
-                    tacho_recorder::draft::Way::recorder(),
-                )?;
+                keeper.append(acts::flag_gone(open.seq)?, Way::recorder())?;
                 said.push(format!(
                     "the flag of kill {} ({}) was removed without a release; it is made again",
                     open.seq, open.target
@@ -215,9 +212,7 @@ pub(crate) fn reconcile(
                     act: None,
                 };
                 let kill = acts::kill(acts::user()?, &ordered, "the flag was found")?;
-                let seq = log
-                    .append(kill, tacho_recorder::draft::Way::recorder())?
-                    .seq;
+                let seq = keeper.append(kill, Way::recorder())?;
                 said.push(format!(
                     "the switch was found engaged for {target}; recorded as kill {seq}"
                 ));

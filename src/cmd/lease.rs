@@ -8,6 +8,7 @@ use tacho_recorder::switch::{Switch, Target, acts};
 use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::Seq;
 
+use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term};
 
@@ -111,14 +112,12 @@ fn grant(
     let clock = SystemClock::new()?;
     let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
     let until = clock.boottime_ns().saturating_add(length);
-    let log = place.open(place::options()?)?;
-    let seq = log
-        .append(
-            acts::lease(acts::user()?, target, until, renews, reason)?,
-            acts::by_hand(),
-        )?
-        .seq;
-    log.close()?;
+    let keeper = Keeper::open(place)?;
+    let seq = keeper.append(
+        acts::lease(acts::user()?, target, until, renews, reason)?,
+        acts::by_hand(),
+    )?;
+    keeper.close()?;
     switch.grant(target, clock.boot_id(), until)?;
     Ok(seq)
 }

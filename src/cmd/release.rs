@@ -9,7 +9,7 @@ use tacho_recorder::enrol::Enrolled;
 use tacho_recorder::read::View;
 use tacho_recorder::switch::standing::{Open, Standing};
 use tacho_recorder::switch::{Switch, acts};
-use tacho_recorder::{Clock as _, Log, SystemClock};
+use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Answer, Approval};
@@ -18,6 +18,7 @@ use tacho_schemas::scalar::Blob;
 use tacho_schemas::sshsig::{self, HumanKey};
 use tacho_schemas::{Hash, Id, Seq, Time, tree};
 
+use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
@@ -69,20 +70,20 @@ struct Case {
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let dir = place.open_to_read()?;
     let switch = Switch::of(dir.path(), place::origin(&dir)?);
-    let log = place.open(place::options()?)?;
-    for said in super::kill::reconcile(&log, dir.path(), &switch)? {
+    let keeper = Keeper::open(place)?;
+    for said in super::kill::reconcile(&keeper, dir.path(), &switch)? {
         term.note(safe(&said));
     }
     let case = case(args, place)?;
     let Some(case) = case else {
         term.note("nothing is killed");
-        log.close()?;
+        keeper.close()?;
         return Ok(Exit::Negative);
     };
     let mut actor = acts::user()?;
     let mut approvals = case.approvals.clone();
     if let Some(key) = &args.key {
-        let (seq, holder) = sign(&log, &case, key, &args.reason)?;
+        let (seq, holder) = sign(&keeper, &case, key, &args.reason)?;
         actor = acts::human(holder.clone())?;
         if !approvals.iter().any(|(_, id)| *id == holder) {
             approvals.push((seq, holder));
@@ -110,7 +111,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         }
         term.note(format!("{missing} more of {} must run `tacho release {} --key FILE`; who ordered the kill does not count",
             case.enrolled.holders().len(), case.open.seq));
-        log.close()?;
+        keeper.close()?;
         return Ok(Exit::Negative);
     }
     let event = acts::release(
@@ -121,8 +122,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         case.single,
         &args.reason,
     )?;
-    let seq = log.append(event, acts::by_hand())?.seq;
-    log.close()?;
+    let seq = keeper.append(event, acts::by_hand())?;
+    keeper.close()?;
     // Another kill of the same target still stands: then so does its flag.
     let reader = place::reader(&dir)?;
     let standing = Standing::read(&View::new(&reader)?)?;
@@ -216,7 +217,7 @@ fn now() -> i64 {
 }
 
 /// Has the person sign for the release, and writes that down.
-fn sign(log: &Log, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
+fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
     let public = match key.extension().is_some_and(|e| e == "pub") {
         true => key.to_owned(),
         false => {
@@ -242,8 +243,8 @@ fn sign(log: &Log, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), F
     place::random(&mut nonce)?;
     let begin = now();
     let statement = Statement {
-        origin: log.origin().clone(),
-        log_id: log.log_id(),
+        origin: keeper.origin.clone(),
+        log_id: keeper.log_id,
         verb: Verb::Approve,
         target: Some(case.open.seq),
         digest: Some(case.leaf),
@@ -277,7 +278,7 @@ fn sign(log: &Log, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), F
     if let Some(auth) = &mut way.auth {
         auth.key = Some(fingerprint);
     }
-    Ok((log.append(event, way)?.seq, signer.holder.clone()))
+    Ok((keeper.append(event, way)?, signer.holder.clone()))
 }
 
 /// Runs `ssh-keygen -Y sign`, which asks for passphrase or touch itself.

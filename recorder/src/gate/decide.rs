@@ -18,7 +18,7 @@ use tacho_schemas::content::{Alternatives, Field, MAX_ROW, Provenance};
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::record::{Actor, ActorType, Role, Via};
 use tacho_schemas::scalar::{List, Set};
-use tacho_schemas::{Hash, Seq, Time};
+use tacho_schemas::{Hash, Id, Seq, Time};
 use tokio::sync::watch;
 
 use super::disk::Disk;
@@ -27,6 +27,7 @@ use super::wire::{Answer, Decide, Verdict};
 use super::{Gate, Peer};
 use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hook::canary::MARK as CANARY;
 use crate::import::pieces;
 
 /// How often a decision is made on a copy before it is made under the lock.
@@ -284,6 +285,14 @@ impl Gate {
     /// Decides, and makes the record ready. `None` where an open hold already asks people for this.
     fn plan(&self, read: &Read, ground: &Ground) -> Result<Option<Plan>> {
         let mut verdict = ground.policy.policies.decide(&read.request, &ground.facts);
+        // `observe` denies nothing else, and has to show that its hooks are obeyed all the same.
+        if !matches!(verdict.decision, Decision::Deny(_)) && read.input.contains(CANARY) {
+            verdict = deny(
+                DenyKind::Forbidden,
+                "this is the canary, which every policy denies".to_owned(),
+            );
+            verdict.rules.extend(Id::new("canary"));
+        }
         let mut causes = Vec::new();
         match ground.hold {
             Some((hold, Status::Open)) => {

@@ -16,7 +16,7 @@ const MAX_VALUES: u32 = 1 << 21;
 
 /// A value.
 #[derive(Debug)]
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
@@ -27,7 +27,7 @@ pub(super) enum Json<'a> {
 
 /// Why a text is no tree.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It ends too early.
     Torn,
     /// It is something else.
@@ -40,7 +40,7 @@ pub(super) enum Fault {
 
 impl<'a> Json<'a> {
     /// Reads a text, and says how many keys stand in it more than once. The last of them counts, as for most readers.
-    pub(super) fn read(text: &'a str) -> Result<(Self, u32), Fault> {
+    pub(crate) fn read(text: &'a str) -> Result<(Self, u32), Fault> {
         let tree = Tree {
             values: &Cell::new(0),
             repeated: &Cell::new(0),
@@ -58,7 +58,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(entries) => entries
                 .iter()
@@ -70,62 +70,62 @@ impl<'a> Json<'a> {
     }
 
     /// The text under a key.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_text()
     }
 
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn bool(&self, key: &str) -> Option<bool> {
+    pub(crate) fn bool(&self, key: &str) -> Option<bool> {
         match self.get(key)? {
             Self::Bool(value) => Some(*value),
             _ => None,
         }
     }
 
-    pub(super) fn count(&self, key: &str) -> Option<u64> {
+    pub(crate) fn count(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             Self::Number(number) => number.as_u64(),
             _ => None,
         }
     }
 
-    pub(super) fn integer(&self, key: &str) -> Option<i64> {
+    pub(crate) fn integer(&self, key: &str) -> Option<i64> {
         match self.get(key)? {
             Self::Number(number) => number.as_i64(),
             _ => None,
         }
     }
 
-    pub(super) fn list(&self, key: &str) -> Option<&[Self]> {
+    pub(crate) fn list(&self, key: &str) -> Option<&[Self]> {
         match self.get(key)? {
             Self::List(values) => Some(values),
             _ => None,
         }
     }
 
-    pub(super) fn entries(&self) -> &[(Cow<'a, str>, Self)] {
+    pub(crate) fn entries(&self) -> &[(Cow<'a, str>, Self)] {
         match self {
             Self::Object(entries) => entries,
             _ => &[],
         }
     }
 
-    pub(super) fn is_object(&self) -> bool {
+    pub(crate) fn is_object(&self) -> bool {
         matches!(self, Self::Object(_))
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
     /// The same as text.
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         // A tree has no key that is not a text and no number that is not finite, so nothing can fail.
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::files;
 
 /// The longest line that is read.
-pub(super) const MAX_LINE: usize = 64 << 20;
+pub(crate) const MAX_LINE: usize = 64 << 20;
 
 /// Bytes of a line that are read at once.
 const PIECE: u64 = 1 << 20;
@@ -22,7 +22,7 @@ const PIECE: u64 = 1 << 20;
 const HEAD: u64 = 256 << 10;
 
 /// Opens a file of somebody else's: a plain one, in an encoding that we read.
-pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     // Through symlinks: the user named it. A FIFO must not make us wait, so it is refused after opening without blocking.
     let meta = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
     let refuse = |what: &str, hint: &str| {
@@ -66,7 +66,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// The beginning of a file, as text as far as it is.
-pub(super) fn head(path: &Path) -> Result<String> {
+pub(crate) fn head(path: &Path) -> Result<String> {
     let (file, _) = open(path)?;
     let mut bytes = Vec::new();
     file.take(HEAD)
@@ -80,7 +80,7 @@ pub(super) fn head(path: &Path) -> Result<String> {
 /// BLAKE3 over files, each with its length: what a file is recognised by when it comes again.
 ///
 /// The lengths are given back: what a file grows by from here on is not part of the import.
-pub(super) fn digest(paths: &[PathBuf]) -> Result<(Hash, Vec<u64>)> {
+pub(crate) fn digest(paths: &[PathBuf]) -> Result<(Hash, Vec<u64>)> {
     let mut hasher = blake3::Hasher::new();
     let mut lengths = Vec::with_capacity(paths.len());
     for path in paths {
@@ -95,7 +95,7 @@ pub(super) fn digest(paths: &[PathBuf]) -> Result<(Hash, Vec<u64>)> {
 }
 
 /// The text of a whole file, for formats that are one JSON value.
-pub(super) fn whole(path: &Path) -> Result<String> {
+pub(crate) fn whole(path: &Path) -> Result<String> {
     let (file, length) = open(path)?;
     let refuse = |what: &str| {
         Err(Error::new(
@@ -114,13 +114,13 @@ pub(super) fn whole(path: &Path) -> Result<String> {
 }
 
 /// A file whose lines are read a second time, in another order.
-pub(super) struct Again {
+pub(crate) struct Again {
     file: File,
     path: PathBuf,
 }
 
 impl Again {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let (file, _) = open(path)?;
         Ok(Self {
             file,
@@ -129,7 +129,7 @@ impl Again {
     }
 
     /// Reads the line between two places; none if it is no longer there.
-    pub(super) fn line(&mut self, start: u64, end: u64) -> Result<Option<String>> {
+    pub(crate) fn line(&mut self, start: u64, end: u64) -> Result<Option<String>> {
         let io = |e| Error::io("read", &self.path, e);
         std::io::Seek::seek(&mut self.file, std::io::SeekFrom::Start(start)).map_err(io)?;
         let length = end.saturating_sub(start);
@@ -156,18 +156,18 @@ fn trimmed(bytes: &[u8], first: bool) -> &[u8] {
 }
 
 /// One line.
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Its text without its end, or why it has none.
-    pub(super) text: Result<String, &'static str>,
+    pub(crate) text: Result<String, &'static str>,
     /// Where it ends in the file, in bytes.
-    pub(super) end: u64,
+    pub(crate) end: u64,
 }
 
 /// The lines of a file, and the hash of everything read so far.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     input: BufReader<std::io::Take<File>>,
     path: PathBuf,
-    pub(super) length: u64,
+    pub(crate) length: u64,
     at: u64,
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
@@ -176,7 +176,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Opens a file, to be read as far as it went when it was recognised.
-    pub(super) fn open(path: &Path, length: u64) -> Result<Self> {
+    pub(crate) fn open(path: &Path, length: u64) -> Result<Self> {
         let (file, _) = open(path)?;
         Ok(Self {
             input: BufReader::with_capacity(1 << 16, file.take(length)),
@@ -190,17 +190,17 @@ impl Lines {
     }
 
     /// BLAKE3 of everything up to the end of the line.
-    pub(super) fn prefix_hash(&self) -> Hash {
+    pub(crate) fn prefix_hash(&self) -> Hash {
         Hash(*self.hasher.finalize().as_bytes())
     }
 
     /// Where the line ends in the file, in bytes.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.at
     }
 
     /// Goes to the next line, and says whether there is one.
-    pub(super) fn advance(&mut self) -> Result<bool> {
+    pub(crate) fn advance(&mut self) -> Result<bool> {
         self.buffer.clear();
         self.too_long = false;
         loop {
@@ -226,7 +226,7 @@ impl Lines {
     }
 
     /// Reads the next line; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Line>> {
         Ok(match self.advance()? {
             true => Some(Line {
                 text: self.text().map(str::to_owned),
@@ -237,7 +237,7 @@ impl Lines {
     }
 
     /// The line without its end, or why it is no text.
-    pub(super) fn text(&self) -> Result<&str, &'static str> {
+    pub(crate) fn text(&self) -> Result<&str, &'static str> {
         if self.too_long {
             return Err("line_too_long");
         }

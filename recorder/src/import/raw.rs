@@ -76,7 +76,7 @@ pub(super) fn number(raw: &RawValue) -> Option<&str> {
 }
 
 /// A text; half a surrogate pair, which Python writes and UTF-8 does not have, becomes a replacement character.
-pub(super) fn text(raw: &RawValue) -> Option<String> {
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
     if !raw.get().starts_with('"') {
         return None;
     }
