@@ -1,14 +1,18 @@
 //! `tacho run`: an agent in its cell, from the first record to the last.
 
+mod gate;
+
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use tacho_recorder::run::plan::{self, Home};
 use tacho_recorder::run::{self, Bind, Duty, End, How, Level, Plan, Reach, Setup, Streams};
-use tacho_recorder::switch::{Engaged, Switch, Who};
+use tacho_recorder::switch::{Engaged, Switch};
+
 use tacho_schemas::Id;
 
+use self::gate::Session;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
@@ -25,6 +29,14 @@ pub(crate) struct Args {
     /// The agent's id in the log [default: the command's name]
     #[arg(long, value_name = "ID")]
     name: Option<String>,
+
+    /// Start the gate with this preset, if none runs: observe, solo, standard or strict
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+
+    /// Let it run only while somebody renews a lease for it (`tacho lease`)
+    #[arg(long)]
+    leased: bool,
 
     /// Show the agent another folder, read-only; repeatable
     #[arg(long, value_name = "DIR")]
@@ -79,39 +91,76 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 }
 
 fn start(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    if std::env::var_os("HOME").is_some() && Path::new(plan::INSIDE).exists() {
+        return Err(Failure::new("this is a cell already").hint("start agents from outside"));
+    }
+    make_log(place, term)?;
     let dir = place.open_to_read()?;
     let origin = place::origin(&dir)?;
     let switch = Switch::of(dir.path(), origin.clone());
     let agent = name(args)?;
     let level = level(args, term)?;
-    let epoch = match switch.engaged(Who::default()) {
+    let mut duty = Duty {
+        origin,
+        agent: Some(agent.clone()),
+        sessions: Vec::new(),
+        lineages: Vec::new(),
+        epoch: 0,
+        leased: args.leased,
+    };
+    duty.epoch = match switch.engaged(duty.who()) {
         Engaged::No { epoch } => epoch,
         Engaged::Yes(stop) => {
             return Err(Failure::new(stop.to_string())
                 .hint("`tacho status` shows it, `tacho release` ends it"));
         }
     };
-    let plan = plan(args, place, &switch, dir.path())?;
-    let duty = Duty {
-        origin,
-        agent: Some(agent),
-        sessions: Vec::new(),
-        lineages: Vec::new(),
-        epoch,
-        leased: false,
-    };
+    let mut plan = plan(args, place, &switch, dir.path())?;
+    if level == Level::Cell {
+        plan.managed = Session::managed(place)?;
+    } else {
+        term.note("the hook is not wired on this level: `tacho hook install` does that in the agent's own settings");
+    }
+    let session = Session::open(
+        place,
+        &agent,
+        &args.argv,
+        &plan.cwd,
+        level,
+        args.preset.as_deref(),
+        term,
+    )?;
+    duty.sessions.push(session.seq);
+    plan.door = Some(session.door.clone());
     let setup = Setup {
         plan,
         level,
         duty,
         switch,
     };
-    let fds = [
-        std::io::stdin().as_fd().try_clone_to_owned(),
-        std::io::stdout().as_fd().try_clone_to_owned(),
-        std::io::stderr().as_fd().try_clone_to_owned(),
-    ];
-    let [stdin, stdout, stderr] = fds;
+    let ended = inside(&setup, term);
+    session.close(ended.as_ref().ok(), term);
+    Ok(match ended? {
+        End::Exited(code) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(125)),
+        End::Signalled(signal) => {
+            Exit::Code(u8::try_from(signal.saturating_add(128) & 0xff).unwrap_or(125))
+        }
+        End::Stopped(stopped) => {
+            let took =
+                std::time::Duration::from_nanos(stopped.t_empty.saturating_sub(stopped.t_order));
+            term.note(format!(
+                "killed: {}; empty after {:.1} ms, {} live on",
+                safe(&stopped.why.to_string()),
+                took.as_secs_f64() * 1000.0,
+                stopped.ended.survivors,
+            ));
+            Exit::Code(137)
+        }
+    })
+}
+
+/// Runs the agent on our own three streams.
+fn inside(setup: &Setup, term: &mut Term) -> Result<End, Failure> {
     let taken = |e| {
         Failure::new(format!(
             "cannot take the standard streams: {}",
@@ -120,31 +169,45 @@ fn start(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     };
     let streams = Streams {
         fds: [
-            stdin.map_err(taken)?,
-            stdout.map_err(taken)?,
-            stderr.map_err(taken)?,
+            std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(taken)?,
+            std::io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(taken)?,
+            std::io::stderr()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(taken)?,
         ],
     };
-    let end = run::run(&setup, streams, &mut |text| term.note(safe(text)))?;
-    Ok(match end {
-        End::Exited(code) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(125)),
-        End::Signalled(signal) => {
-            Exit::Code(u8::try_from(signal.saturating_add(128) & 0xff).unwrap_or(125))
-        }
-        End::Stopped(stopped) => {
-            let ms = stopped.t_empty.saturating_sub(stopped.t_order) / 1000;
-            term.note(format!(
-                "killed: {}; {} ended in {}.{:03} ms, {} live on",
-                safe(&stopped.why.to_string()),
-                crate::term::count(stopped.ended.processes, "process")
-                    .replace("processs", "processes"),
-                ms / 1000,
-                ms % 1000,
-                stopped.ended.survivors,
-            ));
-            Exit::Code(137)
-        }
-    })
+    Ok(run::run(setup, streams, &mut |text| term.note(safe(text)))?)
+}
+
+/// Makes the log of a newcomer; one that is there is left as it is.
+fn make_log(place: &Place, term: &mut Term) -> Result<(), Failure> {
+    let path = place.log()?;
+    if path.is_symlink() || path.exists() {
+        return Ok(());
+    }
+    let made = std::process::Command::new(place::exe()?)
+        .arg("--log")
+        .arg(&path)
+        .arg("init")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .map_err(|e| Failure::new(format!("cannot make a log: {}", place::plain(&e))))?;
+    if !made.success() {
+        return Err(Failure::new("cannot make a log").hint("`tacho init` says why"));
+    }
+    term.note(format!(
+        "made a log in `{}`; `tacho key show` names its keys",
+        safe(&path.display().to_string())
+    ));
+    Ok(())
 }
 
 /// The agent's id: as given, or made of the command's name.
@@ -224,8 +287,13 @@ fn plan(args: &Args, place: &Place, switch: &Switch, log: &Path) -> Result<Plan,
             binds.push(Bind { path, how });
         }
     };
-    for path in &args.write {
-        add(real(path)?, How::Write);
+    let written = args
+        .write
+        .iter()
+        .map(|path| real(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    for path in &written {
+        add(path.clone(), How::Write);
     }
     for path in &args.read {
         add(real(path)?, How::Read);
@@ -254,6 +322,13 @@ fn plan(args: &Args, place: &Place, switch: &Switch, log: &Path) -> Result<Plan,
                 }
             }
         }
+        let writes: Vec<PathBuf> = std::iter::once(&cwd).chain(&written).cloned().collect();
+        for path in sockets(&home) {
+            // What lies in the workspace is the agent's own.
+            if !writes.iter().any(|write| path.starts_with(write)) {
+                add(path, How::Hide);
+            }
+        }
         add(home, How::Read);
     }
     let plan = Plan {
@@ -271,4 +346,28 @@ fn plan(args: &Args, place: &Place, switch: &Switch, log: &Path) -> Result<Plan,
     };
     plan.check()?;
     Ok(plan)
+}
+
+/// How deep a home is searched for sockets, and how many names are looked at.
+const DEEP: usize = 3;
+const NAMES: usize = 20_000;
+
+/// The sockets in a home: a read-only view does not keep anybody from connecting to them.
+fn sockets(home: &Path) -> Vec<PathBuf> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let (mut found, mut seen, mut next) = (Vec::new(), 0, vec![(home.to_owned(), 0)]);
+    while let Some((dir, depth)) = next.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            seen += 1;
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if kind.is_socket() {
+                found.push(entry.path());
+            } else if kind.is_dir() && depth < DEEP && seen < NAMES {
+                next.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found
 }

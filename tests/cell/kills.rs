@@ -133,38 +133,43 @@ fn a_cell_ends_with_its_supervisor() {
 }
 
 #[test]
-fn a_kill_needs_no_log_and_what_was_not_recorded_is_recorded_later() {
+fn a_kill_needs_no_gate_and_what_was_not_recorded_is_recorded_later() {
     let user = User::new();
     let mut cell = user.start(&[], &hiders("94001"));
-    // Somebody else owns the log.
-    let mut owner = user
-        .tacho(["record"])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    until("the log is owned", || {
-        fs::read_to_string(user.log().join("lock")).is_ok_and(|pid| !pid.is_empty())
-    });
+    // The gate owns the log, and stands still.
+    let gate = user.gate().unwrap();
+    let signal = |name: &str| {
+        assert!(
+            Command::new("kill")
+                .args([name, &gate])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    signal("-STOP");
     let killed = user.run(["kill", "all", "--reason", "a test", "--json"]);
     assert!(
         said(&killed).contains("not recorded yet"),
         "{}",
         said(&killed)
     );
-    let killed: Value = serde_json::from_slice(&killed.stdout).unwrap();
+    let killed = json(&killed);
     assert_eq!(killed["survivors"], 0);
     assert!(killed["record"].is_null());
     assert_eq!(marked("94001"), 0);
+    // And even then a new agent does not start.
+    assert_eq!(user.run(["run", "--", "true"]).status.code(), Some(125));
+    signal("-CONT");
     assert_eq!(cell.wait().unwrap().code(), Some(137));
-    drop(owner.stdin.take());
-    owner.wait().unwrap();
     let ran = user.run(["release", "--reason", "a test", "--digits", "00000000"]);
-    assert!(said(&ran).contains("recorded as kill"), "{}", said(&ran));
     assert!(
         said(&ran).contains("not the first digits"),
         "{}",
         said(&ran)
     );
+    let report = json(&user.run(["verify", "--switch", "--json"]));
+    assert!(report["switch"]["kills"].as_u64().unwrap() >= 1, "{report}");
 }
 
 #[test]

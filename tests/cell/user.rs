@@ -16,6 +16,15 @@ pub(crate) struct User {
     dir: TempDir,
 }
 
+impl Drop for User {
+    /// Ends a gate that outlived its run.
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate() {
+            let _ = Command::new("kill").args(["-KILL", &gate]).status();
+        }
+    }
+}
+
 /// Our binary where everybody may run it.
 fn binary() -> &'static Path {
     static PLACE: OnceLock<TempDir> = OnceLock::new();
@@ -88,6 +97,13 @@ impl User {
 
     pub(crate) fn switch(&self) -> PathBuf {
         self.path("home/.local/state/tachograph/default.run")
+    }
+
+    /// The process that owns the log.
+    pub(crate) fn gate(&self) -> Option<String> {
+        let pid = fs::read_to_string(self.log().join("lock")).ok()?;
+        let pid = pid.trim().to_owned();
+        (!pid.is_empty()).then_some(pid)
     }
 
     /// A program run as this user.
@@ -163,7 +179,7 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// How many processes carry a mark in their command line.
+/// How many `sleep MARK` there are.
 pub(crate) fn marked(mark: &str) -> usize {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| {
@@ -175,7 +191,8 @@ pub(crate) fn marked(mark: &str) -> usize {
             .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'));
         (!dead).then(|| String::from_utf8_lossy(&line).into_owned())
     });
-    lines.filter(|line| line.contains(mark)).count()
+    let sleeper = format!("sleep\0{mark}");
+    lines.filter(|line| line.contains(&sleeper)).count()
 }
 
 /// Whether cells are to be had here; says so where not, and then only the lower levels are tried.
