@@ -3,19 +3,25 @@
 mod approve;
 mod approver;
 mod bench;
+mod cell;
 mod completions;
 mod demo;
 pub(crate) mod doctor;
+mod drill;
 mod export;
 mod holds;
 pub(crate) mod hook;
 mod import;
 mod init;
 mod key;
+mod kill;
+mod lease;
 mod list;
 mod prove;
 mod reconcile;
 mod record;
+mod release;
+mod run;
 mod serve;
 mod status;
 mod verify;
@@ -30,6 +36,11 @@ use crate::term::{Exit, Failure, Term};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(init::Args),
+    Run(run::Args),
+    Kill(kill::Args),
+    Release(release::Args),
+    Lease(lease::Args),
+    Drill(drill::Args),
     Serve(serve::Args),
     Record(record::Args),
     Import(import::Args),
@@ -51,12 +62,25 @@ pub(crate) enum Verb {
     Completions(completions::Args),
     /// Measure a log on this disk against what the disk and the processor can do
     Bench(bench::Args),
+    #[command(name = "cell-warden", hide = true)]
+    CellWarden(cell::Warden),
+    #[command(name = "cell-init", hide = true)]
+    CellInit(cell::Init),
+    #[command(name = "cell-agent", hide = true)]
+    CellAgent(cell::Agent),
+    #[command(name = "cell-probe", hide = true)]
+    CellProbe(cell::Probe),
 }
 
 /// Carries out a verb.
 pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(args) => init::run(&args, place, term),
+        Verb::Run(args) => run::run(&args, place, term),
+        Verb::Kill(args) => kill::run(&args, place, term),
+        Verb::Release(args) => release::run(&args, place, term),
+        Verb::Lease(args) => lease::run(&args, place, term),
+        Verb::Drill(args) => drill::run(&args, place, term),
         Verb::Serve(args) => serve::run(&args, place, term),
         Verb::Record(args) => record::run(&args, place, term),
         Verb::Import(args) => import::run(&args, place, term),
@@ -77,5 +101,9 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
         Verb::Bench(args) => bench::run(&args, place, term),
+        Verb::CellWarden(_) => Ok(cell::warden()),
+        Verb::CellInit(_) => Ok(cell::init()),
+        Verb::CellAgent(args) => Ok(cell::agent(args, term)),
+        Verb::CellProbe(args) => cell::probe(&args),
     }
 }

@@ -1,6 +1,7 @@
 //! The `tacho` command: parse, run, exit code.
 
 mod cmd;
+mod keep;
 mod place;
 mod term;
 

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pins::KnownLogs;
-use tacho_recorder::{ErrorKind, LogDir, Reader, SystemClock};
+use tacho_recorder::read::View;
+use tacho_recorder::switch::Switch;
+use tacho_recorder::{Clock as _, ErrorKind, LogDir, Reader, SystemClock};
+use tacho_schemas::body::Body;
+use tacho_schemas::{Origin, Seq};
 
 use crate::term::Failure;
 
@@ -61,6 +65,67 @@ impl Place {
         }
         Ok(Log::open(&self.log()?, options)?)
     }
+}
+
+impl Place {
+    /// The folders of ours that no cell may see, beyond the log.
+    pub(crate) fn hidden(&self) -> Result<[PathBuf; 2], Failure> {
+        Ok([
+            base("XDG_STATE_HOME", ".local/state")?,
+            base("XDG_CONFIG_HOME", ".config")?,
+        ])
+    }
+}
+
+/// The off switch, to engage it: without a look at the log, which may be locked, full or damaged.
+pub(crate) fn switch_to_engage(log: &Path) -> Result<Switch, Failure> {
+    let log = std::fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
+    Ok(Switch::of(
+        &log,
+        Origin::from_parts("tacho.invalid", [0; 16])?,
+    ))
+}
+
+/// Nanoseconds of the clock that the off switch measures by.
+pub(crate) fn boottime() -> Result<u64, Failure> {
+    Ok(SystemClock::new()?.boottime_ns())
+}
+
+/// Reads a duration: `90s`, `5m`, `2h`.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let bad = || format!("`{text}` is no duration: write `90s`, `5m` or `2h`");
+    let unit = text.chars().next_back().ok_or_else(bad)?;
+    let number = text
+        .strip_suffix(unit)
+        .and_then(|n| n.parse::<u64>().ok())
+        .ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => Some(number),
+        'm' => number.checked_mul(60),
+        'h' => number.checked_mul(3600),
+        _ => None,
+    };
+    seconds
+        .filter(|s| (1..=31_536_000).contains(s))
+        .map(std::time::Duration::from_secs)
+        .ok_or_else(bad)
+}
+
+/// The log's name.
+pub(crate) fn origin(dir: &LogDir) -> Result<Origin, Failure> {
+    let reader = reader(dir)?;
+    let view = View::new(&reader)?;
+    match view.record(Seq(0))?.meaning.map(|record| record.body) {
+        Ok(Body::Genesis(genesis)) => Ok(genesis.origin),
+        _ => Err(Failure::new("the log does not begin with a genesis")
+            .hint("run `tacho verify` to see what is still proven")),
+    }
+}
+
+/// Our own binary.
+pub(crate) fn exe() -> Result<PathBuf, Failure> {
+    let exe = env::current_exe().and_then(std::fs::canonicalize);
+    exe.map_err(|e| Failure::new(format!("cannot find the running binary: {}", plain(&e))))
 }
 
 /// The log's database, to read it.

@@ -15,16 +15,23 @@ pub(crate) use tacho_schemas::safe::{safe, safe_block};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Exit {
     /// Done; the answer is good.
-    Done = 0,
+    Done,
     /// The answer is no: not verified, denied.
-    Negative = 1,
+    Negative,
     /// Wrong use, or it could not be done.
-    Failure = 2,
+    Failure,
+    /// As a program that we ran.
+    Code(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Negative => 1,
+            Exit::Failure => 2,
+            Exit::Code(code) => code,
+        })
     }
 }
 

@@ -279,6 +279,39 @@ impl Gate {
         self.log.append(event, peer.way(Via::Api))
     }
 
+    /// Writes an act of the off switch down, and looks at the switch anew.
+    pub fn switch_act(&self, peer: Peer, act: wire::SwitchAct) -> Result<Seq> {
+        use tacho_schemas::body::Body;
+        use tacho_schemas::content::Field;
+        let field = match act.kind {
+            Kind::Drill | Kind::Alarm => Field::Detail,
+            Kind::Kill | Kind::Lease | Kind::Release | Kind::Approval | Kind::Outcome => {
+                Field::Reason
+            }
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("a `{}` is no act of the off switch", act.kind),
+                ));
+            }
+        };
+        let mut json = serde_json::Deserializer::from_str(&act.body);
+        let body = Body::deserialize_as(act.kind, &mut json)
+            .map_err(|e| Error::new(ErrorKind::Usage, format!("in `body`: {e}")))?;
+        let (actor, via) = match act.by {
+            Some(id) => (human_actor(id), Via::Human),
+            None => (recorder()?, Via::Recorder),
+        };
+        let mut event = Event::new(actor, body);
+        if let (Some(text), true) = (act.text, act.kind != Kind::Outcome) {
+            event = event.with(field, text);
+        }
+        event.causes = act.causes.unwrap_or_default();
+        let seq = self.append(event, peer.way(via))?;
+        self.look_at_switch();
+        Ok(seq)
+    }
+
     /// Notes that something is known to be missing.
     pub fn gap(&self, peer: Peer, gap: Gap) -> Result<Seq> {
         let mut event = Event::new(

@@ -286,6 +286,11 @@ impl std::fmt::Debug for Acknowledged {
     }
 }
 
+/// The actor of the recorder's own records.
+pub(crate) fn recorder_actor() -> Result<tacho_schemas::record::Actor> {
+    writer::recorder()
+}
+
 fn stopped() -> Error {
     Error::new(ErrorKind::Poisoned, "the writer has stopped")
         .with_hint("open the log again: it shows what is durable")

@@ -12,6 +12,7 @@
 //! A flag alone does not free anybody either: the state is the files and the log together ([`standing`]); a flag that went away
 //! without a `release` record is made again. Looking costs a few system calls and never waits for the log or a daemon.
 
+pub mod acts;
 pub mod lease;
 pub mod standing;
 mod target;
@@ -229,30 +230,36 @@ impl Switch {
         self.engaged(who)
     }
 
-    /// Engages the switch: a rename, then an fsync of the directory. Engaged already is done.
+    /// Engages the switch and makes that durable. Engaged already is done.
     ///
     /// Where a scope's flag cannot be made, everything is killed instead: the answer says what is.
     pub fn engage(&self, target: &Target) -> Result<Target> {
+        let done = self.flag(target)?;
+        self.sync()?;
+        Ok(done)
+    }
+
+    /// Engages the switch: a rename. Everybody who looks from now on stops, and [`Switch::sync`] makes it durable.
+    pub fn flag(&self, target: &Target) -> Result<Target> {
         let dir = match self.open() {
             Ok(dir) => dir,
             // Without a directory everybody is killed.
             Err(Found::Absent) => return Ok(Target::All),
             Err(found) => return Err(self.bad_dir(found)),
         };
-        let done = if *target == Target::All {
-            self.engage_all(&dir)?;
-            Target::All
-        } else if self.engage_scope(&dir, &target.flag()) {
-            target.clone()
-        } else {
-            self.engage_all(&dir)?;
-            Target::All
-        };
-        // The flag stands whether or not the disk will remember it, and the log remembers too.
-        File::from(dir)
-            .sync_all()
-            .map_err(|e| Error::io("sync", &self.dir, e))?;
-        Ok(done)
+        if *target != Target::All && self.engage_scope(&dir, &target.flag()) {
+            return Ok(target.clone());
+        }
+        self.engage_all(&dir)?;
+        Ok(Target::All)
+    }
+
+    /// Makes the flags durable.
+    pub fn sync(&self) -> Result<()> {
+        match files::sync_dir(&self.dir) {
+            Err(e) if e.kind() == ErrorKind::Missing => Ok(()),
+            other => other,
+        }
     }
 
     /// Asks that those who are killed from now on are stopped where they are, for forensics; before the flag.

@@ -14,6 +14,7 @@
 mod ends;
 mod report;
 mod single;
+pub mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 

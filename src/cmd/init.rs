@@ -63,7 +63,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let origin = log.origin().clone();
     let log_id = log.log_id();
     log.close()?;
-    Switch::of(&path, origin.clone()).create()?;
+    let switch = Switch::of(
+        &std::fs::canonicalize(&path).unwrap_or(path.clone()),
+        origin.clone(),
+    );
+    switch.create()?;
     let pins = place::known_logs()?;
     pins.add(&origin, &identity.verifying_key())?;
 
@@ -72,7 +76,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         let made = serde_json::json!({
             "log": path.to_string_lossy(), "origin": origin.as_str(), "log_id": log_id.to_string(),
             "identity": identity_path.to_string_lossy(), "identity_made": is_new,
-            "fingerprint": fingerprint.to_string(), "known_logs": pins.path().to_string_lossy(),
+            "fingerprint": fingerprint.to_string(), "switch": switch.dir().to_string_lossy(), "known_logs": pins.path().to_string_lossy(),
         });
         term.line(made.to_string())?;
         return Ok(Exit::Done);
@@ -102,6 +106,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
             "fingerprint",
             fingerprint.to_string(),
             "what an auditor needs to know that this log is yours. Hand it out by another way.",
+        ),
+        (
+            "switch",
+            shown(switch.dir()),
+            "the off switch's files, which agents see and cannot change. Whoever takes them away stops everybody.",
         ),
         (
             "pin",

@@ -16,6 +16,8 @@ use tacho_schemas::{Fixed, Seq};
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
 
+mod switch;
+
 /// Check that the log is what it was when it was written
 ///
 /// Answers apart: integrity (is each record as it was written?), authenticity (whose log is it?), completeness (is the end the
@@ -45,6 +47,14 @@ pub(crate) struct Args {
     /// Leave out the vault and the artefacts
     #[arg(long)]
     skip_vault: bool,
+
+    /// Ask whether the off switch did what it says: the invariants I1 to I8, with the records that prove or break each
+    #[arg(long)]
+    switch: bool,
+
+    /// With --switch: a drill must have passed within this many days before the last record
+    #[arg(long, value_name = "DAYS", requires = "switch", value_parser = clap::value_parser!(u16).range(1..))]
+    drill_days: Option<u16>,
 
     /// Print the report as JSON
     #[arg(long)]
@@ -95,15 +105,31 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     } else {
         report.is_good()
     }) && unmet.is_empty();
+    let switch = match args.switch {
+        true => Some(switch::ask(&dir, args.drill_days)?),
+        false => None,
+    };
+    let good = good && switch.as_ref().is_none_or(switch::Report::is_good);
     if args.json {
         let mut value = serde_json::to_value(&report).map_err(|e| Failure::new(e.to_string()))?;
         if let Some(object) = value.as_object_mut() {
             object.insert("good".to_owned(), good.into());
+            if let Some(switch) = &switch {
+                let mut value =
+                    serde_json::to_value(switch).map_err(|e| Failure::new(e.to_string()))?;
+                if let Some(inner) = value.as_object_mut() {
+                    inner.insert("good".to_owned(), switch.is_good().into());
+                }
+                object.insert("switch".to_owned(), value);
+            }
             object.insert("unmet".to_owned(), unmet.into());
         }
         term.line(value.to_string())?;
     } else {
         print(term, &report, &unmet, args.integrity_only, good)?;
+        if let Some(switch) = &switch {
+            switch::print(switch, term)?;
+        }
     }
     Ok(if good { Exit::Done } else { Exit::Negative })
 }

@@ -104,6 +104,7 @@ routes! {
     "POST" "/v1/holds/{seq}/deny" ["reviewers"] ("Signed") -> "Answered",
     "POST" "/v1/kill" ["reviewers"] ("Kill") -> "Recorded",
     "POST" "/v1/gap" ["reviewers"] ("Gap") -> "Recorded",
+    "POST" "/v1/switch" ["reviewers"] ("SwitchAct") -> "Recorded",
 }
 
 /// What the doors need.
@@ -412,6 +413,11 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             }
             written(closed.map(|seq| Recorded { seq }))
         }
+        "/v1/switch" => written(
+            with(gate, &body, move |gate, act| gate.switch_act(peer, act))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
         "/v1/outcome" => written(
             with(gate, &body, move |gate, outcome| {
                 gate.outcome(peer, outcome)

@@ -295,6 +295,20 @@ wire! {
         signed: opt Signed,
     }
 
+    /// An act of the off switch, by a verb of whoever owns the log: what the verb would write itself if no gate ran.
+    pub struct SwitchAct {
+        /// Which: `outcome` of a kill, `lease`, `drill`, `approval` of a release, `release`, `alarm`, `kill`.
+        kind: req tacho_schemas::Kind,
+        /// Its body, JSON as text.
+        body: req String,
+        /// Why, in words.
+        text: opt String,
+        /// The human; else it is the recorder's own.
+        by: opt Id,
+        /// What led to it.
+        causes: opt Vec<Seq>,
+    }
+
     /// Something is known to be missing.
     pub struct Gap {
         /// What sort.

@@ -131,12 +131,14 @@ impl Card {
         }
     }
 
-    /// Ends everybody in the cell, without help from its supervisor, the daemon or the log.
-    pub fn end(&self) -> Ended {
-        match self.open() {
-            Some(init) => end(self.level, self.init, &init),
-            None => Ended::default(),
-        }
+    /// Takes hold of the cell, so that it can be ended without help from its supervisor, the daemon or the log; `None` if it is gone.
+    pub fn hold(&self) -> Option<Held> {
+        let init = self.open()?;
+        Some(Held {
+            level: self.level,
+            pid: self.init,
+            init,
+        })
     }
 
     /// Stops everybody in the cell where they stand. Returns how many, and whether all do.
@@ -153,34 +155,44 @@ impl Card {
     }
 }
 
+/// A cell in our hand, by its init.
+#[derive(Debug)]
+pub struct Held {
+    level: Level,
+    pid: u32,
+    init: OwnedFd,
+}
+
+impl Held {
+    /// Ends everybody in it.
+    pub fn end(&self) -> Ended {
+        end(self.level, self.pid, &self.init)
+    }
+}
+
 /// How long the kernel may take to bury a cell.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends a cell by its init.
 pub(super) fn end(level: Level, pid: u32, init: &OwnedFd) -> Ended {
-    let before = tree::below(pid);
+    let before = tree::glance(pid);
     let processes = u64::try_from(before.len())
         .unwrap_or(u64::MAX)
         .saturating_add(1);
-    if level < Level::Cell {
+    let left = if level == Level::Cell {
+        // Gone already is as good.
+        let _ = pidfd_send_signal(init, Signal::KILL);
+        let gone = wait(init, PATIENCE);
+        let mut left: Vec<_> = before.into_iter().filter(|p| p.lives()).collect();
+        // The kernel ends an init after everybody else: where it is not gone, nothing is known.
+        left.extend((!gone).then(|| Process::find(pid)).flatten());
+        left
+    } else {
         // Without a namespace init's end is nobody else's: its tree goes first, while init still adopts.
         let left = tree::end(pid);
         let _ = pidfd_send_signal(init, Signal::KILL);
-        return Ended {
-            processes,
-            survivors: u64::try_from(left.len()).unwrap_or(u64::MAX),
-        };
-    }
-    // Gone already is as good.
-    let _ = pidfd_send_signal(init, Signal::KILL);
-    wait(init, PATIENCE);
-    let mut left: Vec<_> = before
-        .into_iter()
-        .filter(|process| process.lives())
-        .collect();
-    left.extend(tree::below(pid));
-    left.sort_unstable();
-    left.dedup();
+        left
+    };
     Ended {
         processes,
         survivors: u64::try_from(left.len()).unwrap_or(u64::MAX),

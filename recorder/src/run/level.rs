@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 use tacho_schemas::body::work::Confinement;
 
+use crate::error::Result;
+
 /// What a run stands on. Each holds more than the one before.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,7 +58,7 @@ pub struct Reach {
 impl Reach {
     /// Tries: `exe` is our own binary, whose hidden verb `cell-probe` makes a cell or Landlock rules and says whether that worked.
     pub fn find(exe: &std::path::Path) -> Self {
-        let probe = |what: &str| -> Result<(), String> {
+        let try_out = |what: &str| -> std::result::Result<(), String> {
             let ran = Command::new(exe)
                 .args(["cell-probe", what])
                 .env_clear()
@@ -70,7 +72,7 @@ impl Reach {
                 Err(String::from_utf8_lossy(&ran.stderr).trim().to_owned())
             }
         };
-        let why = match probe("cell") {
+        let why = match try_out("cell") {
             Ok(()) => {
                 return Self {
                     level: Level::Cell,
@@ -80,20 +82,28 @@ impl Reach {
             }
             Err(why) => why,
         };
-        let level = match probe("landlock") {
+        let level = match try_out("landlock") {
             Ok(()) => Level::Landlock,
             Err(_) => Level::ProcessGroup,
         };
         Self {
             level,
-            next: Some(next(&why)),
+            next: Some(next()),
             why: Some(why),
         }
     }
 }
 
+/// Tries one level in this process, which is of no other use afterwards: `cell` or `landlock`.
+pub fn probe(what: &str) -> Result<()> {
+    match what {
+        "cell" => super::warden::probe(),
+        _ => super::landlock::confine(&super::landlock::Rules::default()),
+    }
+}
+
 /// What forbids user namespaces, as far as the system's settings say.
-fn next(_why: &str) -> String {
+fn next() -> String {
     let setting = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned())
     };

@@ -255,6 +255,26 @@ impl Plan {
         Ok(())
     }
 
+    /// A plan of a cell in which nobody runs, to try whether one can be made.
+    pub(super) fn of_nobody(uid: u32, gid: u32) -> Result<Self> {
+        let exe = std::env::current_exe()
+            .map_err(|e| Error::io("find", Path::new("/proc/self/exe"), e))?;
+        Ok(Self {
+            argv: Vec::new(),
+            env: Vec::new(),
+            cwd: "/".into(),
+            uid,
+            gid,
+            // Any folder that everybody may see.
+            switch: "/usr".into(),
+            exe,
+            binds: Vec::new(),
+            managed: Vec::new(),
+            door: None,
+            supervisor: 0,
+        })
+    }
+
     /// What is seen, outer folders before what lies in them.
     pub(super) fn in_order(&self) -> Vec<&Bind> {
         let mut binds: Vec<&Bind> = self.binds.iter().collect();

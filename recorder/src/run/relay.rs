@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::termios::{FlushArg, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr};
@@ -35,12 +35,16 @@ impl Relay {
     /// Takes both terminals; `types` says whether the user's input is the terminal too.
     pub(super) fn new(terminal: BorrowedFd<'_>, master: OwnedFd, types: bool) -> Result<Self> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", terminal.as_raw_fd()));
-        let outer = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
-            .open(&path)
-            .map_err(|e| Error::io("open", &path, e))?;
+        let open = |path: &Path| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
+                .open(path)
+        };
+        // After `su`, the terminal's own name belongs to somebody else.
+        let outer = open(&path).or_else(|_| open(Path::new("/dev/tty")));
+        let outer = outer.map_err(|e| Error::io("open", &path, e))?;
         let saved = match types {
             true => Some(tcgetattr(&outer).map_err(|e| Error::io("ask", &path, e.into()))?),
             false => None,

@@ -106,6 +106,27 @@ pub fn below(root: u32) -> Vec<Process> {
     found
 }
 
+/// Lists everybody below a process by the kernel's own lists of children: quick, and good to count, not to rely on.
+pub fn glance(root: u32) -> Vec<Process> {
+    let (mut found, mut next) = (Vec::new(), vec![root]);
+    while let Some(parent) = next.pop() {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for process in children
+                .split_ascii_whitespace()
+                .filter_map(|pid| Process::find(pid.parse().ok()?))
+            {
+                next.push(process.pid);
+                found.push(process);
+            }
+        }
+    }
+    found
+}
+
 /// How long a tree may take to end or to stand still.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -53,6 +53,10 @@ pub(super) fn build(plan: &Plan) -> Result<()> {
     pivot_root(base, &under(BASE, Path::new(OLD))).map_err(|e| failed("enter", base, e))?;
     chdir("/").map_err(|e| failed("enter", base, e))?;
     tmpfs(Path::new(NEW), "mode=755")?;
+    for path in SYSTEM {
+        // Init starts from this root for a moment, and needs the libraries of the old one.
+        symlink(old(Path::new(path)), path).map_err(|e| Error::io("make", Path::new(path), e))?;
+    }
 
     for path in SYSTEM {
         match *path {
@@ -76,10 +80,8 @@ pub(super) fn build(plan: &Plan) -> Result<()> {
     }
     inside(plan)?;
     // Last, since mount points had to be made: nothing can be made at the root, in `/dev`, or beside our own things.
-    for path in ["/", "/dev", "/run/tacho", "/var"] {
-        if path != "/var" {
-            read_only(&new(Path::new(path)))?;
-        }
+    for path in ["/dev", INSIDE, "/"] {
+        close(&new(Path::new(path)))?;
     }
     Ok(())
 }
@@ -347,6 +349,17 @@ fn lock(path: &Path, unchangeable: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a file system of ours read-only, and nothing that is mounted in it.
+fn close(path: &Path) -> Result<()> {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_REMOUNT
+        | MsFlags::MS_BIND
+        | MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NODEV;
+    mount(none, path, none, flags, none).map_err(|e| failed("close", path, e))
 }
 
 /// A mount as the kernel lists it.

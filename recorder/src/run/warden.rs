@@ -82,25 +82,12 @@ fn live(wire: &mut Wire) -> Result<()> {
         ));
     };
     let Order { plan, duty } = order;
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC)
-        .map_err(|errno| {
-            Error::new(
-                ErrorKind::Denied,
-                format!("this system gives no user namespace: {}", errno.desc()),
-            )
-            .with_hint("`tacho doctor` names the setting")
-        })?;
-    map(0, plan.uid, 0, plan.gid)?;
+    namespaces(plan.uid, plan.gid)?;
     // After the change of credentials, which takes it away.
     die_with(plan.supervisor)?;
     view::build(&plan)?;
     one_namespace_more()?;
-    unshare(CloneFlags::CLONE_NEWPID).map_err(|errno| {
-        Error::new(
-            ErrorKind::Denied,
-            format!("this system gives no process namespace: {}", errno.desc()),
-        )
-    })?;
+    process_namespace()?;
     let exe = Path::new(view::NEW).join(INSIDE_EXE.trim_start_matches('/'));
     let init = Command::new(&exe)
         .arg("cell-init")
@@ -113,6 +100,39 @@ fn live(wire: &mut Wire) -> Result<()> {
         .map_err(|e| Error::io("start", &exe, e))?;
     watch(wire, init, &duty);
     Ok(())
+}
+
+/// Does what a warden does, up to the view of nobody: for [`super::level::Reach`].
+pub(super) fn probe() -> Result<()> {
+    let (uid, gid) = (
+        nix::unistd::geteuid().as_raw(),
+        nix::unistd::getegid().as_raw(),
+    );
+    namespaces(uid, gid)?;
+    view::build(&Plan::of_nobody(uid, gid)?)?;
+    one_namespace_more()?;
+    process_namespace()
+}
+
+fn namespaces(uid: u32, gid: u32) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC)
+        .map_err(|errno| {
+            Error::new(
+                ErrorKind::Denied,
+                format!("this system gives no user namespace: {}", errno.desc()),
+            )
+            .with_hint("`tacho doctor` names the setting")
+        })?;
+    map(0, uid, 0, gid)
+}
+
+fn process_namespace() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWPID).map_err(|errno| {
+        Error::new(
+            ErrorKind::Denied,
+            format!("this system gives no process namespace: {}", errno.desc()),
+        )
+    })
 }
 
 /// Waits for the end of the cell, and brings it about when the switch or a lease says so: the supervisor may be stopped.

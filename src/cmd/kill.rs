@@ -1,0 +1,223 @@
+//! `tacho kill`: stops agents. The flag first, then the processes, then the record.
+
+use std::path::Path;
+
+use tacho_recorder::draft::Way;
+use tacho_recorder::run::Card;
+use tacho_recorder::run::card::Ended;
+use tacho_recorder::switch::acts::{self, Ordered};
+use tacho_recorder::switch::{Switch, Target};
+use tacho_schemas::body::human::Trigger;
+use tacho_schemas::body::work::Stop;
+use tacho_schemas::{Hash, Seq};
+
+use crate::keep::Keeper;
+use crate::place::{self, Place};
+use crate::term::{Exit, Failure, Term, Tone, count, safe};
+
+/// Stop everybody, or one agent, session, lineage or part
+///
+/// Works without the log and without a daemon: a file is renamed, which every hook and every cell looks at, and the processes of the
+/// cells are ended. Then it is recorded. `tacho release` undoes it.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tacho kill all --reason 'it edits its own tests'\n  tacho kill agent:fixer --reason 'asked by ops' --freeze"
+)]
+pub(crate) struct Args {
+    /// What to stop: all, agent:ID, session:SEQ, lineage:SEQ or part:NAME
+    #[arg(value_name = "SCOPE")]
+    target: String,
+
+    /// Why; it is recorded
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// Leave the processes stopped where they are, for forensics; a kill without it then ends them
+    #[arg(long)]
+    freeze: bool,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    let target = Target::parse(&args.target)?;
+    if args.reason.trim().is_empty() {
+        return Err(Failure::new("a kill needs a reason").hint("say why with `--reason TEXT`"));
+    }
+    let log = place.log()?;
+    let switch = place::switch_to_engage(&log)?;
+    let t_order = place::boottime()?;
+    // What goes wrong here is told at the end: it must not delay the signal.
+    let prepared = match args.freeze {
+        true => switch.freeze(),
+        false => switch.thaw(),
+    };
+    // Held before the flag: their supervisors look at it too, and may be quicker.
+    let cells = Card::all(switch.dir()).into_iter();
+    let cells: Vec<_> = cells
+        .filter_map(|card| Some((card.hold()?, card)))
+        .collect();
+    let flagged = switch.flag(&target);
+    let killed = flagged.as_ref().cloned().unwrap_or_else(|_| target.clone());
+    let mut ended = Ended::default();
+    let mut done = Vec::new();
+    for (held, card) in cells.into_iter().filter(|(_, card)| card.is_under(&killed)) {
+        let of_this = match args.freeze {
+            true => {
+                let (processes, still) = card.freeze();
+                let processes = u64::try_from(processes).unwrap_or(u64::MAX);
+                Ended {
+                    processes,
+                    survivors: if still { 0 } else { processes },
+                }
+            }
+            false => held.end(),
+        };
+        ended.processes = ended.processes.saturating_add(of_this.processes);
+        ended.survivors = ended.survivors.saturating_add(of_this.survivors);
+        done.push((card, of_this));
+    }
+    let cells = done;
+    let t_empty = place::boottime()?;
+    let synced = switch.sync();
+    let t_flag = (flagged.is_ok() && synced.is_ok())
+        .then(place::boottime)
+        .transpose()?;
+    let stop = Stop {
+        t_order,
+        t_empty: (ended.survivors == 0).then_some(t_empty),
+        processes: Some(ended.processes),
+        survivors: ended.survivors,
+    };
+    let ordered = Ordered {
+        target: killed.clone(),
+        trigger: Trigger::Human,
+        freeze: args.freeze,
+        t_order,
+        t_flag,
+        act: None,
+    };
+    let recorded = record(place, &ordered, &args.reason, stop);
+
+    let ms = |from: u64, to: u64| format!("{:.1} ms", precise(to.saturating_sub(from)));
+    if args.json {
+        let cells = cells.iter().map(|(card, ended)| {
+            serde_json::json!({"program": card.program, "workspace": card.workspace, "init": card.init, "processes": ended.processes,
+                "survivors": ended.survivors})
+        });
+        let answer = serde_json::json!({
+            "killed": killed.to_string(), "flag": flagged.is_ok(), "flag_ms": t_flag.map(|t| precise(t.saturating_sub(t_order))),
+            "empty_ms": precise(t_empty.saturating_sub(t_order)), "processes": ended.processes, "survivors": ended.survivors,
+            "frozen": args.freeze, "cells": cells.collect::<Vec<_>>(), "record": recorded.as_ref().ok().map(|(seq, _)| seq.0),
+            "hash": recorded.as_ref().ok().map(|(_, hash)| hash.to_string()),
+        });
+        term.line(answer.to_string())?;
+    } else {
+        let what = if args.freeze { "frozen" } else { "killed" };
+        term.line(format!("{} {killed}", term.paint(Tone::Bad, what)))?;
+        if let Some(t_flag) = t_flag {
+            term.line(format!("  flag    durable after {}", ms(t_order, t_flag)))?;
+        }
+        for (card, ended) in &cells {
+            term.line(format!(
+                "  cell    {} in {}: {}, {} live on",
+                safe(&card.program),
+                safe(&card.workspace),
+                count(ended.processes, "process").replace("processs", "processes"),
+                ended.survivors
+            ))?;
+        }
+        if cells.is_empty() {
+            term.line("  cell    none was running; whoever asks the gate is denied")?;
+        } else {
+            term.line(format!("  empty   after {}", ms(t_order, t_empty)))?;
+        }
+        if let Ok((seq, hash)) = &recorded {
+            term.line(format!("  record  {seq}, hash {hash}"))?;
+        }
+    }
+    if let Err(error) = &prepared {
+        term.note(safe(&error.to_string()));
+    }
+    if let Err(failure) = &recorded {
+        term.note(format!(
+            "not recorded yet: {}; the flag stands, and the next start of the recorder records it",
+            safe(failure.what())
+        ));
+    }
+    if killed != target {
+        term.note("no flag was left for the scope, so everybody is stopped");
+    }
+    flagged?;
+    synced?;
+    if ended.survivors > 0 {
+        return Err(Failure::new(format!("{} live on", count(ended.survivors, "process").replace("processs", "processes")))
+            .hint("they hid outside of a cell: find them with `ps`, and run agents where cells are to be had"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Milliseconds with their fraction.
+fn precise(ns: u64) -> f64 {
+    std::time::Duration::from_nanos(ns).as_secs_f64() * 1000.0
+}
+
+/// Writes the kill down, and what came of it.
+fn record(
+    place: &Place,
+    ordered: &Ordered,
+    reason: &str,
+    stop: Stop,
+) -> Result<(Seq, Hash), Failure> {
+    let keeper = Keeper::open(place)?;
+    let kill = acts::kill(acts::user()?, ordered, reason)?;
+    let kill = keeper.append(kill, acts::by_hand())?;
+    keeper.append(acts::stopped(kill, stop)?, Way::recorder())?;
+    let hash = keeper.leaf(kill)?;
+    keeper.close()?;
+    Ok((kill, hash))
+}
+
+/// Makes the flags and the log say the same: for whoever opens the log to write.
+pub(crate) fn reconcile(
+    keeper: &Keeper<'_>,
+    path: &Path,
+    switch: &Switch,
+) -> Result<Vec<String>, Failure> {
+    use tacho_recorder::switch::standing::{Difference, Standing};
+    let dir = tacho_recorder::LogDir::open_to_read(path)?;
+    let reader = place::reader(&dir)?;
+    let view = tacho_recorder::read::View::new(&reader)?;
+    let standing = Standing::read(&view)?;
+    let mut said = Vec::new();
+    for difference in standing.differences(&switch.state()?) {
+        match difference {
+            Difference::FlagGone(open) => {
+                switch.engage(&open.target)?;
+                keeper.append(acts::flag_gone(open.seq)?, Way::recorder())?;
+                said.push(format!(
+                    "the flag of kill {} ({}) was removed without a release; it is made again",
+                    open.seq, open.target
+                ));
+            }
+            Difference::Unrecorded(target, _) => {
+                let ordered = Ordered {
+                    target: target.clone(),
+                    trigger: Trigger::Flag,
+                    freeze: false,
+                    t_order: place::boottime()?,
+                    t_flag: None,
+                    act: None,
+                };
+                let kill = acts::kill(acts::user()?, &ordered, "the flag was found")?;
+                let seq = keeper.append(kill, Way::recorder())?;
+                said.push(format!(
+                    "the switch was found engaged for {target}; recorded as kill {seq}"
+                ));
+            }
+        }
+    }
+    Ok(said)
+}

@@ -1,0 +1,344 @@
+//! `tacho release`: lets agents run again, by as many people as the log asks for.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tacho_recorder::draft::Way;
+use tacho_recorder::enrol::Enrolled;
+use tacho_recorder::read::View;
+use tacho_recorder::switch::standing::{Open, Standing};
+use tacho_recorder::switch::{Switch, acts};
+use tacho_recorder::{Clock as _, SystemClock};
+use tacho_schemas::act::{NAMESPACE, Statement, Verb};
+use tacho_schemas::body::Body;
+use tacho_schemas::body::human::{Act, Answer, Approval};
+use tacho_schemas::event::Event;
+use tacho_schemas::scalar::Blob;
+use tacho_schemas::sshsig::{self, HumanKey};
+use tacho_schemas::{Hash, Id, Seq, Time, tree};
+
+use crate::keep::Keeper;
+use crate::place::{self, Place};
+use crate::term::{Exit, Failure, Term, Tone, safe};
+
+/// How long a signature for a release counts, in ns: one hour.
+const HOUR: i64 = 3_600_000_000_000;
+
+/// Undo a kill
+///
+/// Each enrolled person who wants it signs with their own key; who ordered the kill does not count. When enough have signed, it is
+/// recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own kill, after typing
+/// the first eight digits of its hash.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tacho release --reason 'the fix is in' --key ~/.ssh/id_ed25519\n  tacho release 41 --reason 'false alarm'"
+)]
+pub(crate) struct Args {
+    /// The kill's record [default: the only one that is open]
+    #[arg(value_name = "KILL")]
+    kill: Option<u64>,
+
+    /// Why; it is recorded
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// The key to sign with, as for ssh-keygen: a private key, or a public one whose private half the ssh agent holds
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The first eight digits of the kill's hash, instead of typing them
+    #[arg(long, value_name = "DIGITS")]
+    digits: Option<String>,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of the kill that is to be released.
+struct Case {
+    open: Open,
+    leaf: Hash,
+    initiator: Id,
+    enrolled: Enrolled,
+    approvals: Vec<(Seq, Id)>,
+    k: u64,
+    single: bool,
+}
+
+pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    let dir = place.open_to_read()?;
+    let switch = Switch::of(dir.path(), place::origin(&dir)?);
+    let keeper = Keeper::open(place)?;
+    for said in super::kill::reconcile(&keeper, dir.path(), &switch)? {
+        term.note(safe(&said));
+    }
+    let case = case(args, place)?;
+    let Some(case) = case else {
+        term.note("nothing is killed");
+        keeper.close()?;
+        return Ok(Exit::Negative);
+    };
+    let mut actor = acts::user()?;
+    let mut approvals = case.approvals.clone();
+    if let Some(key) = &args.key {
+        let (seq, holder) = sign(&keeper, &case, key, &args.reason)?;
+        actor = acts::human(holder.clone())?;
+        if !approvals.iter().any(|(_, id)| *id == holder) {
+            approvals.push((seq, holder));
+        }
+    }
+    let counted: Vec<Seq> = approvals
+        .iter()
+        .filter(|(_, holder)| case.single || *holder != case.initiator)
+        .map(|(seq, _)| *seq)
+        .collect();
+    let nobody = case.enrolled.holders().is_empty();
+    let have = u64::try_from(counted.len()).unwrap_or(u64::MAX);
+    if case.single {
+        type_digits(args, &case, term)?;
+    }
+    if !nobody && have < case.k {
+        let missing = case.k - have;
+        if args.json {
+            term.line(serde_json::json!({"released": false, "kill": case.open.seq.0, "signed": have, "needed": case.k}).to_string())?;
+        } else {
+            term.line(format!(
+                "not released: {have} of {} signatures count for kill {}",
+                case.k, case.open.seq
+            ))?;
+        }
+        term.note(format!("{missing} more of {} must run `tacho release {} --key FILE`; who ordered the kill does not count",
+            case.enrolled.holders().len(), case.open.seq));
+        keeper.close()?;
+        return Ok(Exit::Negative);
+    }
+    let event = acts::release(
+        actor,
+        case.open.seq,
+        counted,
+        case.k,
+        case.single,
+        &args.reason,
+    )?;
+    let seq = keeper.append(event, acts::by_hand())?;
+    keeper.close()?;
+    // Another kill of the same target still stands: then so does its flag.
+    let reader = place::reader(&dir)?;
+    let standing = Standing::read(&View::new(&reader)?)?;
+    let others = standing.of(&case.open.target).count();
+    if others == 0 {
+        switch.release(&case.open.target, seq.0)?;
+        switch.thaw()?;
+    }
+    if args.json {
+        term.line(serde_json::json!({"released": true, "kill": case.open.seq.0, "record": seq.0, "still_killed_by": others}).to_string())?;
+    } else {
+        term.line(format!(
+            "{} kill {} of {}; record {seq}",
+            term.paint(Tone::Good, "released"),
+            case.open.seq,
+            case.open.target
+        ))?;
+        if others > 0 {
+            term.line(format!(
+                "{} is still killed by another record",
+                case.open.target
+            ))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
+    let dir = place.open_to_read()?;
+    let reader = place::reader(&dir)?;
+    let view = View::new(&reader)?;
+    let standing = Standing::read(&view)?;
+    let open: Vec<&Open> = standing.open().collect();
+    let open = match (args.kill, open.as_slice()) {
+        (None, []) => return Ok(None),
+        (None, [one]) => (*one).clone(),
+        (None, many) => {
+            let list: Vec<_> = many
+                .iter()
+                .map(|open| format!("{} ({})", open.seq, open.target))
+                .collect();
+            return Err(
+                Failure::new(format!("several kills are open: {}", list.join(", ")))
+                    .hint("name one: `tacho release SEQ`"),
+            );
+        }
+        (Some(seq), many) => match many.iter().find(|open| open.seq == Seq(seq)) {
+            Some(open) => (*open).clone(),
+            None => {
+                return Err(Failure::new(format!("record {seq} is no open kill"))
+                    .hint("`tacho status` shows those that are"));
+            }
+        },
+    };
+    let shown = view.record(open.seq)?;
+    let leaf = tree::leaf_hash(&shown.bytes);
+    let record = shown.meaning.map_err(Failure::new)?;
+    let enrolled = Enrolled::read(&view)?;
+    let people = enrolled.holders().len();
+    let single = people <= 1;
+    let mut approvals = Vec::new();
+    view.of_kind(tacho_schemas::Kind::Approval, |shown| {
+        if let (true, Ok(record)) = (shown.in_tree, &shown.meaning)
+            && let Body::Approval(approval) = &record.body
+            && approval.target == open.seq
+            && approval.request_digest == leaf
+            && approval.answer == Answer::Approve
+            && let Some(signer) = enrolled.signer_at(&approval.act.key, shown.seq)
+            && approval.not_after.is_none_or(|end| end.0 > now())
+            && !approvals
+                .iter()
+                .any(|(_, holder): &(Seq, Id)| *holder == signer.holder)
+        {
+            approvals.push((shown.seq, signer.holder.clone()));
+        }
+        Ok::<(), Failure>(())
+    })?;
+    Ok(Some(Case {
+        leaf,
+        initiator: record.actor.id.clone(),
+        enrolled,
+        approvals,
+        k: 1,
+        single,
+        open,
+    }))
+}
+
+fn now() -> i64 {
+    SystemClock::new().map_or(i64::MAX, |clock| clock.wall_ns())
+}
+
+/// Has the person sign for the release, and writes that down.
+fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
+    let public = match key.extension().is_some_and(|e| e == "pub") {
+        true => key.to_owned(),
+        false => {
+            let mut name = key.as_os_str().to_owned();
+            name.push(".pub");
+            PathBuf::from(name)
+        }
+    };
+    let line = String::from_utf8(place::read(&public)?)
+        .map_err(|_| Failure::new("the public key is not text"))?;
+    let human = HumanKey::from_openssh(line.trim())?;
+    let fingerprint = human.fingerprint();
+    let Some(signer) = case.enrolled.signer(&fingerprint) else {
+        return Err(
+            Failure::new("this key is nobody's in the log").hint("`tacho approver add` enrols it")
+        );
+    };
+    if !case.single && signer.holder == case.initiator {
+        return Err(Failure::new("who ordered the kill cannot release it")
+            .hint("another enrolled person must sign"));
+    }
+    let mut nonce = [0; 16];
+    place::random(&mut nonce)?;
+    let begin = now();
+    let statement = Statement {
+        origin: keeper.origin.clone(),
+        log_id: keeper.log_id,
+        verb: Verb::Approve,
+        target: Some(case.open.seq),
+        digest: Some(case.leaf),
+        policy: None,
+        scope: Some(case.open.target.to_string()),
+        not_before: Time(begin),
+        not_after: Time(begin.saturating_add(HOUR)),
+        nonce,
+        key: fingerprint,
+    };
+    let text = statement.to_string();
+    let armoured = ssh_keygen(key, &text)?;
+    let blob = sshsig::from_armoured(&armoured)?;
+    human.verify(NAMESPACE, text.as_bytes(), &blob)?;
+    let approval = Approval {
+        request_digest: case.leaf,
+        target: case.open.seq,
+        answer: Answer::Approve,
+        not_after: Some(statement.not_after),
+        act: Act {
+            key: fingerprint,
+            assurance: Some(signer.assurance),
+            statement: Blob::new(text.into_bytes())?,
+            sshsig: Blob::new(blob)?,
+        },
+    };
+    let mut event = Event::new(acts::human(signer.holder.clone())?, approval)
+        .with(tacho_schemas::content::Field::Reason, reason);
+    event.causes.push(case.open.seq);
+    let mut way: Way = acts::by_hand();
+    if let Some(auth) = &mut way.auth {
+        auth.key = Some(fingerprint);
+    }
+    Ok((keeper.append(event, way)?, signer.holder.clone()))
+}
+
+/// Runs `ssh-keygen -Y sign`, which asks for passphrase or touch itself.
+fn ssh_keygen(key: &Path, statement: &str) -> Result<String, Failure> {
+    let failed = |e: &std::io::Error| {
+        Failure::new(format!("cannot run ssh-keygen: {}", place::plain(e)))
+            .hint("install OpenSSH's client")
+    };
+    let mut child = Command::new("ssh-keygen")
+        .args(["-Y", "sign", "-n", NAMESPACE, "-f"])
+        .arg(key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| failed(&e))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(statement.as_bytes())
+            .map_err(|e| failed(&e))?;
+    }
+    let output = child.wait_with_output().map_err(|e| failed(&e))?;
+    if !output.status.success() {
+        return Err(Failure::new("ssh-keygen did not sign").hint("it says above why"));
+    }
+    String::from_utf8(output.stdout).map_err(|_| Failure::new("ssh-keygen wrote no text"))
+}
+
+/// Has the one person look at what they release.
+fn type_digits(args: &Args, case: &Case, term: &mut Term) -> Result<(), Failure> {
+    let digest = case.leaf.to_string();
+    let wanted: String = digest.chars().take(8).collect();
+    let typed = match &args.digits {
+        Some(digits) => digits.clone(),
+        None if std::io::stdin().is_terminal() => {
+            term.note(format!(
+                "kill {} of {}, hash {digest}",
+                case.open.seq, case.open.target
+            ));
+            term.note("type the first eight digits of the hash to release it:");
+            let mut line = String::new();
+            std::io::stdin()
+                .read_line(&mut line)
+                .map_err(|e| Failure::new(format!("cannot read: {}", place::plain(&e))))?;
+            line.trim().to_owned()
+        }
+        None => {
+            return Err(Failure::new(format!(
+                "releasing kill {} alone needs the first eight digits of its hash",
+                case.open.seq
+            ))
+            .hint("`tacho kill` printed the hash, and at a terminal this verb shows it; give the digits with `--digits`"));
+        }
+    };
+    if typed != wanted {
+        return Err(
+            Failure::new("these are not the first digits of the kill's hash").hint(format!(
+                "the kill is record {}, hash {digest}",
+                case.open.seq
+            )),
+        );
+    }
+    Ok(())
+}
