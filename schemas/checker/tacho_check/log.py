@@ -14,6 +14,7 @@ from pathlib import Path
 import zstandard
 
 from . import canon, wal
+from .cddl import Mismatch, Schema
 
 APPLICATION_ID = 0x74616368
 VERSION = 1
@@ -25,12 +26,19 @@ CREATE TABLE artefacts (blake3 BLOB PRIMARY KEY NOT NULL, refs INTEGER NOT NULL,
 CREATE TABLE refs (key BLOB PRIMARY KEY NOT NULL, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE commits (id INTEGER PRIMARY KEY CHECK (id = 0), statement BLOB NOT NULL, signature BLOB NOT NULL) STRICT
 """
+# A row's descriptors are looked into only when the commitment to their bytes has been checked.
+SCHEMA = Schema("record.cddl", "proof.cddl")
+SCHEMA.rules["salted-descriptor"] = SCHEMA.rules["salted-text"]
 CHECKPOINTS_MAX = 1 << 30
 FRAME_MAX = 1 << 27  # the widest window a zstd frame may ask for
 
 
 class CannotRead(Exception):
     """There is nothing to judge: exit code 2."""
+
+
+class Unreadable(Exception):
+    """SQLite cannot read the database: a log that is broken."""
 
 
 class Broken(Exception):
@@ -125,6 +133,13 @@ class Log:
         self._db.text_factory = bytes
         if hasattr(self._db, "setconfig"):
             self._db.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+        try:
+            self._look()
+        except Unreadable as error:
+            self.breaches.append(("store", None, str(error)))
+
+    def _look(self):
+        """Whether the database is one of ours."""
         self._ask("PRAGMA trusted_schema = OFF")
         self._ask("PRAGMA cell_size_check = ON")
         self._ask("BEGIN")
@@ -142,17 +157,15 @@ class Log:
             return
         self.readable = True
 
-    def _ask(self, sql):
-        try:
-            return self._db.execute(sql).fetchall()
-        except (sqlite3.Error, OverflowError) as error:
-            raise CannotRead(f"the database cannot be read: {error}") from error
+    def _ask(self, sql, *values):
+        return list(self._rows(sql, *values))
 
-    def _rows(self, sql):
+    def _rows(self, sql, *values):
         try:
-            yield from self._db.execute(sql)
+            for row in self._db.execute(sql, values):
+                yield row
         except (sqlite3.Error, OverflowError) as error:
-            raise CannotRead(f"the database cannot be read: {error}") from error
+            raise Unreadable(f"the database cannot be read: {error}") from error
 
     def counts(self):
         """How many rows `records` has, its lowest and its highest number (None if there are none)."""
@@ -171,16 +184,13 @@ class Log:
         return self._rows("SELECT id, hashes FROM tiles ORDER BY id")
 
     def artefacts(self):
-        """(BLAKE3, how many descriptors name it, size), without the bytes."""
-        return self._rows("SELECT blake3, refs, size FROM artefacts")
+        """(BLAKE3, how many descriptors name it), without the bytes."""
+        return self._rows("SELECT blake3, refs FROM artefacts")
 
     def artefact(self, name):
-        """The packed bytes of one artefact, or None."""
-        try:
-            row = self._db.execute("SELECT bytes FROM artefacts WHERE blake3 = ?", (name,)).fetchone()
-        except (sqlite3.Error, OverflowError) as error:
-            raise CannotRead(f"the database cannot be read: {error}") from error
-        return row and row[0]
+        """(packed bytes, size) of one artefact, or None."""
+        rows = self._ask("SELECT bytes, size FROM artefacts WHERE blake3 = ?", name)
+        return rows[0] if rows else None
 
     def refs(self):
         return self._rows("SELECT key, seq FROM refs")
@@ -205,6 +215,8 @@ class Log:
 def vault_row(packed):
     """The value of a packed vault row."""
     try:
-        return canon.decode(b"".join(unpack(packed, canon.ROW_BYTES)), canon.ROW_BYTES)
-    except canon.NotCanonical as error:
+        row = canon.decode(b"".join(unpack(packed, canon.ROW_BYTES)), canon.ROW_BYTES)
+        SCHEMA.check("row", row)
+    except (canon.NotCanonical, Mismatch) as error:
         raise Broken(str(error)) from error
+    return row

@@ -71,10 +71,10 @@ def parse(data):
 
 
 def split(data):
-    """The notes of a `checkpoints` file: text, blank line, signature lines, blank line, and so on. Each with its own end
-    only; a last one that is cut off comes as it is."""
+    """The notes of a `checkpoints` file: text, blank line, signature lines, blank line, and so on. A last one without its blank
+    line comes cut short by that, so that it is not whole."""
     parts = data.split(b"\n\n")
     tail = parts.pop()
     notes = [text + b"\n\n" + lines + b"\n" for text, lines in zip(parts[::2], parts[1::2])]
     rest = b"\n\n".join(parts[len(notes) * 2 :] + [tail])
-    return notes + [rest] if rest else notes
+    return notes + [rest.rstrip(b"\n")] if rest else notes

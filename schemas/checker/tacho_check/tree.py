@@ -44,7 +44,7 @@ class Tiles:
     """The full tiles over the leaves so far, by the number under which the database keeps them."""
 
     def __init__(self):
-        self.full = {}  # number: (first record under it, hashes)
+        self.full = {}  # number: (first record under it, records under each hash, hashes)
         self._open = []  # a row of hashes for each level
 
     def add(self, node, level=0):
@@ -55,7 +55,7 @@ class Tiles:
         if len(row[1]) == TILE:
             index, nodes = row
             self._open[level] = [index + 1, []]
-            self.full[level << 48 | index] = (index * TILE ** (level + 1), b"".join(nodes))
+            self.full[level << 48 | index] = (index * TILE ** (level + 1), TILE**level, b"".join(nodes))
             above = Tree()
             for node in nodes:
                 above.add(node)

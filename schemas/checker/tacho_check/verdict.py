@@ -4,6 +4,7 @@
 commit and checkpoints in the same way, and marks that were kept outside it.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from blake3 import blake3
 
 from . import canon, hashes, keys, note, record, tree
 from .marks import statement
-from .log import Broken, unpack, vault_row
+from .cddl import Mismatch
+from .log import Broken, Unreadable, unpack, vault_row
 from .record import SCHEMA
 
 FAR = 1 << 20  # a record's number this far behind the count is no record's
@@ -70,6 +72,7 @@ class Judge:
         self.log_key = self.epoch_key = None
         self.epoch = self.epoch_first = 0
         self.stopped_at = None
+        self.all_read = True
         self.states = {}
         self.good = {0}  # sizes up to which something rightly signed fits
         self.found = []  # (seq, sort) of what decides on the first bad record
@@ -129,6 +132,7 @@ class Judge:
                 raise canon.NotCanonical("no map")
         except canon.NotCanonical as error:
             self.at("canon", seq, f"record {seq} is not canonical: {error}")
+            self.all_read = False
         if value is not None:
             inside = value.get(record.SEQ)
             if inside != seq or isinstance(inside, bool):
@@ -155,8 +159,7 @@ class Judge:
         if row is not None:
             try:
                 held = vault_row(row)
-                SCHEMA.check("row", held)
-            except (Broken, record.cddl.Mismatch) as error:
+            except Broken as error:
                 self.at("content", seq, f"the vault row of {seq} cannot be read: {error}")
                 held = False
         try:
@@ -243,7 +246,7 @@ class Judge:
             self.verdict.broken_epochs += 1
             if body[record.EPOCH] != self.epoch + 1:
                 what = f"record {seq} begins epoch {body[record.EPOCH]}, but epoch {self.epoch} is open"
-                self.up_to("seal", seq, what, SPAN)
+                self.at("key", seq, what)
             self.epoch, self.epoch_key, self.epoch_first = self.epoch + 1, body[record.PUBLIC_KEY], seq
 
     # Content and artefacts
@@ -271,8 +274,8 @@ class Judge:
             role = artefact[record.ROLE]
             if hashes.commitment("artefact", salt, kind, role, descriptor) != artefact[record.COMMITMENT]:
                 self.at("content", seq, f"artefact {place} of {seq} is not what was committed to")
-            else:
-                self.verdict.opened += 1
+                continue
+            self.verdict.opened += 1
             fault = self.use(descriptor)
             if fault:
                 self.at("artefact", seq, f"artefact {place} of {seq} {fault}")
@@ -284,22 +287,45 @@ class Judge:
 
     def use(self, descriptor):
         """Counts a descriptor; says what is wrong with its bytes."""
-        descriptor = canon.decode(descriptor, canon.ROW_BYTES)
+        try:
+            descriptor = canon.decode(descriptor, canon.ROW_BYTES)
+            SCHEMA.check("descriptor", descriptor)
+        except (canon.NotCanonical, Mismatch) as error:
+            return f"has a descriptor that is none: {error}"
         name = descriptor[300]
         count, fault = self.uses.get(name, (0, None))
         if not count:
-            fault = artefact_fault(self.source.artefact(name), descriptor)
+            fault = self.artefact(name, descriptor)
         self.uses[name] = (count + 1, fault)
         return fault
+
+    def artefact(self, name, descriptor):
+        """What is wrong with the bytes of an artefact, or None."""
+        size = descriptor[302]
+        try:
+            row = self.source.artefact(name)
+            if row is None:
+                return "is gone"
+            if row[1] != size:
+                return "is not as long as the table says"
+            blake, sha, total = blake3(), hashlib.sha256(), 0
+            for piece in unpack(row[0], size):
+                blake.update(piece)
+                sha.update(piece)
+                total += len(piece)
+        except (Broken, Unreadable) as error:
+            return f"cannot be read: {error}"
+        if (blake.digest(), sha.digest(), total) != (descriptor[300], descriptor[301], size):
+            return "has other bytes than its descriptor says"
+        return None
 
     # What is derived from the records
 
     def derived(self):
         self.tiles()
-        there = {name: (refs, size) for name, refs, size in self.source.artefacts()}
-        if {name: refs for name, (refs, _) in there.items()} != {name: n for name, (n, _) in self.uses.items()}:
+        if dict(self.source.artefacts()) != {name: count for name, (count, _) in self.uses.items()}:
             self.breach("artefact", None, "the artefacts are not those that the records use, as often as they do")
-        if dict(self.source.refs()) != self.references:
+        if self.all_read and dict(self.source.refs()) != self.references:
             self.breach("store", None, "the references of callers are not those of the records")
         if not self.source.has_wal and self.tree.size and self.stopped_at != self.tree.size - 1:
             self.at("store", self.last_number + 1, "the log was not stopped cleanly, but its WAL is gone")
@@ -309,9 +335,13 @@ class Judge:
         count = tree.tile_count(self.last_number + 1)
         if len(there) != count:
             self.breach("tile", None, f"there are {len(there)} tiles where {count} are full")
-        for number, (first, row) in self.tiled.full.items():
-            if there.get(number, row if len(there) != count else None) != row:
-                self.at("tile", first, f"tile {number} is missing or differs from the records")
+        for number, (first, width, row) in self.tiled.full.items():
+            found = there.get(number)
+            if not isinstance(found, bytes):
+                self.breach("tile", None, f"tile {number} is missing")
+            elif found != row:
+                place = next(at for at in range(tree.TILE) if found[32 * at : 32 * at + 32] != row[32 * at : 32 * at + 32])
+                self.at("tile", first + place * width, f"tile {number} differs from the records")
 
     # Signed statements
 
@@ -331,7 +361,10 @@ class Judge:
                 checkpoint = error
             self.notes.append((number, checkpoint))
         self.no_notes = data is None or not self.notes
-        self.commit_row = self.source.commit()
+        try:
+            self.commit_row = self.source.commit()
+        except Unreadable:
+            self.commit_row = (None, None)
         self.statement = None
         if self.commit_row:
             self.statement = statement(self.commit_row[0])
@@ -411,7 +444,8 @@ class Judge:
             else:
                 self.up_to(wrong, size - 1, what, SPAN)
             return False
-        self.good.add(size)
+        if not outside:
+            self.good.add(size)
         return True
 
     # The end
@@ -428,18 +462,25 @@ class Judge:
         verdict.first_bad = min(decided)[2] if decided else None
 
     def run(self):
-        verdict = self.verdict
-        verdict.breaches += [Breach(*breach) for breach in self.source.breaches]
+        try:
+            if self.source.readable:
+                self.walk()
+        except Unreadable as error:
+            self.source.readable = False
+            self.verdict = Verdict()
+            self.breach("store", None, str(error))
+        self.verdict.breaches += [Breach(*breach) for breach in self.source.breaches]
         if not self.source.readable:
             self.breach("empty", None, "no records could be read")
-            return verdict
+        return self.verdict
+
+    def walk(self):
         self.statements()
         self.states_at(0)
         self.records()
         self.derived()
         self.judge_statements()
         self.conclude()
-        return verdict
 
 
 class Vault:
@@ -467,22 +508,6 @@ class Vault:
                 self.surplus.append(self._next[0])
             self._next = next(self._rows, None)
         return self.surplus
-
-
-def artefact_fault(packed, descriptor):
-    if packed is None:
-        return "is gone"
-    blake, sha, total = blake3(), hashes.hashlib.sha256(), 0
-    try:
-        for piece in unpack(packed, descriptor[302]):
-            blake.update(piece)
-            sha.update(piece)
-            total += len(piece)
-    except Broken as error:
-        return str(error)
-    if (blake.digest(), sha.digest(), total) != (descriptor[300], descriptor[301], descriptor[302]):
-        return "has other bytes than its descriptor says"
-    return None
 
 
 def reference(value):
