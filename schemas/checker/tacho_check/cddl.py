@@ -224,7 +224,8 @@ class Schema:
     def _is_map(self, node, value):
         if type(value) is not dict:
             raise Mismatch("not a map")
-        value = {key: item for key, item in value.items() if key >= 0}  # below 0: extensions, passed over
+        if node[1][0][0][0] != "many":
+            value = {key: item for key, item in value.items() if key >= 0}  # below 0: extensions, passed over
         if not value:
             raise Mismatch("a structure without a field")
         rest = self._group_rest(node[1], value)

@@ -35,6 +35,12 @@ RATIONALE_FIELDS = {201, 202, 203, 204, 205, 206}
 SCHEMA = cddl.Schema("record.cddl", "proof.cddl")
 
 
+def begins(value):
+    """Whether the value begins as a record of any version does: version, number, chain hash before."""
+    numbers = [value.get(VERSION), value.get(SEQ)] if isinstance(value, dict) else [None]
+    return all(type(n) is int and n >= 0 for n in numbers) and SCHEMA.fits("hash", value.get(PREV))
+
+
 class NotUnderstood(Exception):
     """The record is whole, but it says something that version 1 does not."""
 

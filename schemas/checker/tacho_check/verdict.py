@@ -127,23 +127,21 @@ class Judge:
         value = None
         try:
             value = canon.decode(data)
-            if not isinstance(value, dict):
+            if not record.begins(value):
                 value = None
-                raise canon.NotCanonical("no map")
+                raise canon.NotCanonical("it does not begin with version, seq and prev")
         except canon.NotCanonical as error:
             self.at("canon", seq, f"record {seq} is not canonical: {error}")
             self.all_read = False
         if value is not None:
-            inside = value.get(record.SEQ)
-            if inside != seq or isinstance(inside, bool):
+            if value[record.SEQ] != seq:
                 misnumbered = True
                 self.at("sequence", seq, f"record {seq} says that it is another")
-            if value.get(record.PREV) != self.head:
+            if value[record.PREV] != self.head:
                 where = seq if misnumbered or seq == 0 else seq - 1
                 self.at("chain", where, f"record {seq} does not follow the one before it")
                 # From here on the chain is held to what the record says, so that one break is found once.
-                if isinstance(value.get(record.PREV), bytes):
-                    self.head = value[record.PREV]
+                self.head = value[record.PREV]
             self.meaning(seq, number, data, value, vault)
         else:
             vault.take(number)
@@ -166,6 +164,7 @@ class Judge:
             record.understand(value)
         except record.NotUnderstood as error:
             self.verdict.not_checked += 1
+            self.all_read = False
             if self.verdict.first_not_checked is None:
                 self.verdict.first_not_checked = (seq, str(error))
             if held:
@@ -182,7 +181,8 @@ class Judge:
         elif kind == record.KEY and self.genesis:
             self.key(seq, value, body)
         if record.REF in value:
-            self.references.setdefault(reference(value), number)
+            key = reference(value)
+            self.references[key] = None if key in self.references else number  # no two records bear the same
         if held is not False:
             self.content(seq, kind, value, held or {})
 
@@ -193,15 +193,15 @@ class Judge:
             return self.at("genesis", 0, "the first record is no genesis")
         if seq:
             return self.at("genesis", seq, f"record {seq} is a second genesis")
-        if not self.signed(value, body, "genesis", body[record.IDENTITY_KEY]):
-            return self.at("genesis", 0, "the identity key did not sign the genesis")
         self.genesis, self.log_id = body, hashes.sha256(data)
         self.log_key, self.epoch_key = body[record.LOG_KEY], body[record.EPOCH_KEY]
         verdict = self.verdict
         verdict.log_id, verdict.origin = self.log_id.hex(), body[record.ORIGIN]
         verdict.identity = keys.fingerprint(body[record.IDENTITY_KEY])
         verdict.witnesses_needed = body[record.WITNESS_QUORUM]
-        if self.trust is None:
+        if not self.signed(value, body, "genesis", body[record.IDENTITY_KEY]):
+            self.at("signature", 0, "the identity key did not sign the genesis")
+        elif self.trust is None:
             verdict.authenticity = "self_consistent"
         elif self.trust == verdict.identity:
             verdict.authenticity = "anchored"
@@ -240,14 +240,16 @@ class Judge:
         role, op = body[record.KEY_ROLE], body[record.KEY_OP]
         if record.SIGNATURE in body and not self.signed(value, body, "key", self.genesis[record.IDENTITY_KEY]):
             self.up_to("signature", seq, f"the signature inside record {seq} does not verify", SPAN)
-        if role == record.LOG_ROLE and op in (record.ROTATE, record.BREAK):
+        if role == record.LOG_ROLE and op == record.ROTATE:
             self.log_key = body[record.PUBLIC_KEY]
-        if role == record.EPOCH_ROLE and op == record.BREAK:
+        elif role == record.EPOCH_ROLE and op == record.BREAK:
             self.verdict.broken_epochs += 1
             if body[record.EPOCH] != self.epoch + 1:
                 what = f"record {seq} begins epoch {body[record.EPOCH]}, but epoch {self.epoch} is open"
-                self.at("key", seq, what)
+                self.up_to("key", seq, what, SPAN)
             self.epoch, self.epoch_key, self.epoch_first = self.epoch + 1, body[record.PUBLIC_KEY], seq
+        elif role in (record.LOG_ROLE, record.EPOCH_ROLE):
+            self.up_to("key", seq, f"record {seq} does to a key what is not foreseen", SPAN)
 
     # Content and artefacts
 
@@ -423,6 +425,9 @@ class Judge:
         if self.genesis is None or said[51] != self.genesis[record.ORIGIN] or said[320] != self.log_id:
             return self.breach("forked", None, f"{name}: is of another log")
         state = self.states.get(said[60])
+        if state is None and said[69] <= self.epoch:
+            # More records than there are: its key is known only if its epoch is still the open one.
+            state = State(b"", b"", self.epoch, self.epoch_key, None)
         if state:
             if said[69] != state.epoch:
                 return self.breach("commit", None, f"{name}: names epoch {said[69]}, which does not sign at its size")
