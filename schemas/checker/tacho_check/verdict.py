@@ -71,6 +71,7 @@ class Judge:
         self.log_id = None
         self.log_key = self.epoch_key = None
         self.epoch = self.epoch_first = 0
+        self.epoch_keys = {}
         self.stopped_at = None
         self.all_read = True
         self.states = {}
@@ -194,7 +195,8 @@ class Judge:
         if seq:
             return self.at("genesis", seq, f"record {seq} is a second genesis")
         self.genesis, self.log_id = body, hashes.sha256(data)
-        self.log_key, self.epoch_key = body[record.LOG_KEY], body[record.EPOCH_KEY]
+        self.log_key = body[record.LOG_KEY]
+        self.open_epoch(0, body[record.EPOCH_KEY], 0)
         verdict = self.verdict
         verdict.log_id, verdict.origin = self.log_id.hex(), body[record.ORIGIN]
         verdict.identity = keys.fingerprint(body[record.IDENTITY_KEY])
@@ -232,9 +234,13 @@ class Judge:
             bad("signature", f"the signature inside record {seq} does not verify")
         if good:
             self.good.add(seq + 1)
-        self.epoch, self.epoch_key, self.epoch_first = self.epoch + 1, body[record.NEXT_KEY], seq + 1
+        self.open_epoch(self.epoch + 1, body[record.NEXT_KEY], seq + 1)
         if body[record.SEAL_REASON] == record.STOP:
             self.stopped_at = seq
+
+    def open_epoch(self, epoch, key, first):
+        self.epoch, self.epoch_key, self.epoch_first = epoch, key, first
+        self.epoch_keys[epoch] = key
 
     def key(self, seq, value, body):
         role, op = body[record.KEY_ROLE], body[record.KEY_OP]
@@ -247,7 +253,7 @@ class Judge:
             if body[record.EPOCH] != self.epoch + 1:
                 what = f"record {seq} begins epoch {body[record.EPOCH]}, but epoch {self.epoch} is open"
                 self.up_to("key", seq, what, SPAN)
-            self.epoch, self.epoch_key, self.epoch_first = self.epoch + 1, body[record.PUBLIC_KEY], seq
+            self.open_epoch(self.epoch + 1, body[record.PUBLIC_KEY], seq)
         elif role in (record.LOG_ROLE, record.EPOCH_ROLE):
             self.up_to("key", seq, f"record {seq} does to a key what is not foreseen", SPAN)
 
@@ -425,15 +431,13 @@ class Judge:
         if self.genesis is None or said[51] != self.genesis[record.ORIGIN] or said[320] != self.log_id:
             return self.breach("forked", None, f"{name}: is of another log")
         state = self.states.get(said[60])
-        if state is None and said[69] <= self.epoch:
-            # More records than there are: its key is known only if its epoch is still the open one.
-            state = State(b"", b"", self.epoch, self.epoch_key, None)
-        if state:
-            if said[69] != state.epoch:
-                return self.breach("commit", None, f"{name}: names epoch {said[69]}, which does not sign at its size")
-            message = hashes.signed("commit", canon.encode(said))
-            if not isinstance(signature, bytes) or not keys.verify(state.epoch_key, signature, message):
-                return self.breach("commit", None, f"{name}: its signature does not verify")
+        if state and said[69] != state.epoch:
+            return self.breach("commit", None, f"{name}: names epoch {said[69]}, which does not sign at its size")
+        # Behind the end of a log that was cut, the epoch may be one whose key is not known any more.
+        key = self.epoch_keys.get(said[69])
+        message = hashes.signed("commit", canon.encode(said))
+        if key and not (isinstance(signature, bytes) and keys.verify(key, signature, message)):
+            return self.breach("commit", None, f"{name}: its signature does not verify")
         return self.fits(name, said[60], said[61], said[322], outside, "forked")
 
     def fits(self, name, size, root, head, outside, wrong):
