@@ -9,7 +9,7 @@ from pathlib import Path
 import zstandard
 
 from .log import CannotRead, Log
-from .marks import mark
+from .marks import marks
 from .verdict import judge
 
 
@@ -29,9 +29,9 @@ def answer(case, expected):
         target = unpacked(case, Path(folder) / "log")
         kept = case / "mark"
         try:
-            marks = [mark(kept.read_bytes())] if kept.exists() else []
+            held = marks(kept.read_bytes()) if kept.exists() else []
             with Log(target) as log:
-                found = judge(log, expected["trust"], marks)
+                found = judge(log, expected["trust"], held)
         except CannotRead:
             return {"exit": 2}
     answer = {name: getattr(found, name) for name in

@@ -16,6 +16,10 @@ class BadNote(Exception):
     """The bytes are no note, or no checkpoint."""
 
 
+class BadCheckpoint(BadNote):
+    """The bytes are a note, but their text is no checkpoint."""
+
+
 @dataclass
 class Checkpoint:
     text: bytes
@@ -63,10 +67,13 @@ def parse(data):
         signatures.append((name, raw[:4], raw[4:]))
     body = text.split("\n")
     if len(body) != 3 or not body[0] or not re.fullmatch("0|[1-9][0-9]{0,18}", body[1]):
-        raise BadNote("not origin, size and root")
-    root = _base64(body[2])
+        raise BadCheckpoint("not origin, size and root")
+    try:
+        root = _base64(body[2])
+    except BadNote as error:
+        raise BadCheckpoint("a root that is not base64") from error
     if len(root) != 32:
-        raise BadNote("a root that is not 32 bytes long")
+        raise BadCheckpoint("a root that is not 32 bytes long")
     return Checkpoint((text + "\n").encode(), body[0], int(body[1]), root, signatures)
 
 
