@@ -234,14 +234,15 @@ class Schema:
 
     def _group_rest(self, alternatives, value):
         """Checks the entries that a group speaks of, and gives back the other ones."""
-        failures = []
-        for entries in alternatives:
-            try:
-                return self._entries(entries, value)
-            except Mismatch as error:
-                # Of alternatives, the one whose first literal fits says best what is wrong.
-                failures.append((entries[0][0] == "field" and value.get(entries[0][2]) == entries[0][3][1], error))
-        raise max(failures, key=lambda failure: failure[0])[1]
+        for entries in alternatives[:-1]:
+            _, _, key, kind = entries[0]
+            if kind[0] != "is" or value.get(key) == kind[1]:  # a literal that does not fit decides at once
+                try:
+                    return self._entries(entries, value)
+                except Mismatch as error:
+                    if kind[0] == "is":
+                        raise error
+        return self._entries(alternatives[-1], value)
 
     def _entries(self, entries, value):
         rest = dict(value)

@@ -73,7 +73,7 @@ def tile_count(size):
 
 def inclusion_root(index, size, leaf, path):
     """The root that an inclusion proof leads to (RFC 9162, 2.1.3.2), or None if the path does not fit."""
-    if not 0 <= index < size:
+    if not 0 <= index < size or len(leaf) != 32:
         return None
     node, last = leaf, size - 1
     for sibling in path:
@@ -91,12 +91,10 @@ def inclusion_root(index, size, leaf, path):
 
 def consistent(first, second, first_root, second_root, path):
     """Whether a consistency proof shows that the tree of `second` records begins with that of `first` (RFC 9162, 2.1.4.2)."""
-    if not 0 <= first <= second:
+    if not 0 < first <= second:
         return False
     if first == second:
         return not path and first_root == second_root
-    if first == 0:
-        return not path and first_root == EMPTY
     path = list(path)
     if first & first - 1 == 0:
         path.insert(0, first_root)
