@@ -5,12 +5,12 @@ import json
 import sys
 
 from .keys import fingerprint, trusted
-from .log import CannotRead, Log, open_plain
+from .log import CannotRead, Log, read_plain
 from .marks import marks
 from .verdict import judge
 
 SHOWN = 20
-MARK_MAX = 1 << 20
+SMALL = 1 << 20
 
 
 def safe(text):
@@ -31,13 +31,9 @@ def arguments():
 
 def small(path):
     """The bytes of a file that has no reason to be large."""
-    file = open_plain(path)
-    if file is None:
+    data = read_plain(path, SMALL)
+    if data is None:
         raise CannotRead(f"{path} is missing")
-    with file:
-        data = file.read(MARK_MAX + 1)
-    if len(data) > MARK_MAX:
-        raise CannotRead(f"{path} is too large")
     return data
 
 

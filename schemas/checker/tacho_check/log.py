@@ -59,6 +59,18 @@ def open_plain(path):
     return os.fdopen(handle, "rb")
 
 
+def read_plain(path, most):
+    """The bytes of a plain file that has at most so many; None if there is none."""
+    file = open_plain(path)
+    if file is None:
+        return None
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise CannotRead(f"{path} is larger than {most} bytes")
+        return file.read(size)
+
+
 def unpack(data, most):
     """The bytes of one zstd frame, at most so many, in pieces."""
     if not isinstance(data, bytes):
@@ -164,6 +176,8 @@ class Log:
         try:
             for row in self._db.execute(sql, values):
                 yield row
+        except UnicodeDecodeError as error:  # in what SQLite says about a schema that is none
+            raise Unreadable("the database cannot be read: its schema is malformed") from error
         except (sqlite3.Error, OverflowError) as error:
             raise Unreadable(f"the database cannot be read: {error}") from error
 
@@ -202,14 +216,7 @@ class Log:
 
     def checkpoints(self):
         """The bytes of the file of checkpoints, or None."""
-        file = open_plain(self.folder / "checkpoints")
-        if file is None:
-            return None
-        with file:
-            data = file.read(CHECKPOINTS_MAX + 1)
-        if len(data) > CHECKPOINTS_MAX:
-            raise CannotRead("the file of checkpoints is too large")
-        return data
+        return read_plain(self.folder / "checkpoints", CHECKPOINTS_MAX)
 
 
 def vault_row(packed):

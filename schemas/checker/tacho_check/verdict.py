@@ -71,7 +71,7 @@ class Judge:
             if self.statement:
                 self.wanted.add(self.statement[60])
         for mark in self.marks:
-            self.wanted.update(mark.sizes)
+            self.wanted.add(mark.size)
 
     def statements(self):
         if self.no_notes and self.walk.tree.size:
@@ -85,10 +85,9 @@ class Judge:
                 self.breach("checkpoint", None, f"{name}: there is no genesis")
             elif checkpoint.size < before:
                 self.breach("checkpoint", None, f"{name} is of an earlier size than the one before it")
-            else:
+            elif self.checkpoint(name, checkpoint, False):
                 before = checkpoint.size
-                if self.checkpoint(name, checkpoint, False):
-                    self.verdict.checkpoints += 1
+                self.verdict.checkpoints += 1
         name = "the statement over the last commit"
         if self.commit_row:
             if self.statement is None:
