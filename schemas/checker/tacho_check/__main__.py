@@ -94,6 +94,7 @@ def as_text(verdict):
         yield f"meaning       not checked: {verdict.not_checked} records, the first is {seq}: {why}"
     if verdict.witnesses_needed:
         yield f"witnesses     {verdict.witnesses_needed} are asked for, and none is checked here"
+    yield "verdict       " + ("good" if verdict.exit == 0 else "not good")
 
 
 def main():
