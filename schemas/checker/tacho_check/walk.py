@@ -173,14 +173,13 @@ class Walk:
         verdict.log_id, verdict.origin = self.log_id.hex(), body[record.ORIGIN]
         verdict.identity = keys.fingerprint(body[record.IDENTITY_KEY])
         verdict.witnesses_needed = body[record.WITNESS_QUORUM]
-        if not self.signed(value, body, "genesis", body[record.IDENTITY_KEY]):
+        good = self.signed(value, body, "genesis", body[record.IDENTITY_KEY])
+        if not good:
             self.at("signature", 0, "the identity key did not sign the genesis")
-            return
         trust = self.trust.get(verdict.origin) if isinstance(self.trust, dict) else self.trust
-        if trust is None:
-            verdict.authenticity = "self_consistent"
-        elif trust == verdict.identity:
-            verdict.authenticity = "anchored"
+        if trust in (None, verdict.identity):
+            if good:
+                verdict.authenticity = "anchored" if trust else "self_consistent"
         else:
             self.at("identity", 0, f"the log is signed by {verdict.identity}, not by the trusted {trust}")
 
