@@ -197,14 +197,13 @@ class Log:
         """Hashes by number."""
         return self._rows("SELECT id, hashes FROM tiles ORDER BY id")
 
-    def artefacts(self):
-        """(BLAKE3, how many descriptors name it), without the bytes."""
-        return self._rows("SELECT blake3, refs FROM artefacts")
+    def artefact_names(self):
+        """The BLAKE3 hashes by the index that SQLite keeps beside the table."""
+        return self._rows("SELECT blake3 FROM artefacts INDEXED BY sqlite_autoindex_artefacts_1")
 
-    def artefact(self, name):
-        """(packed bytes, size) of one artefact, or None."""
-        rows = self._ask("SELECT bytes, size FROM artefacts WHERE blake3 = ?", name)
-        return rows[0] if rows else None
+    def artefacts(self):
+        """(BLAKE3, how many descriptors name it, size, packed bytes), by the table and not by its index."""
+        return self._rows("SELECT blake3, refs, size, bytes FROM artefacts NOT INDEXED")
 
     def refs(self):
         return self._rows("SELECT key, seq FROM refs")

@@ -1,7 +1,7 @@
 """What stands in SQLite's write-ahead log, and what SQLite would pass over without a word (sqlite.org/fileformat2, section 4).
 
-SQLite reads frames up to the first whose checksum is wrong and takes the rest for a crash. If frames of the same run stand
-behind that one, it was no crash.
+SQLite reads frames up to the first whose checksum is wrong and takes the rest for a crash. If a frame behind that one fits the
+frame before itself, it was no crash.
 """
 
 import struct
@@ -31,17 +31,17 @@ def damage(file):
     before = _sums(order, header[:24], 0, 0)
     if before != (sum1, sum2):
         return "the header of the WAL has a wrong checksum, and all that follows is lost with it"
-    number, broken = 0, None
+    number, broken, before = 0, None, [before]
     while len(frame := file.read(FRAME + page)) == FRAME + page:
         number += 1
         _, _, *salts, stored1, stored2 = struct.unpack(">6I", frame[:FRAME])
-        if salts != [salt1, salt2]:
-            if broken is None:
-                broken = number
-            continue
-        if broken is not None:
+        stored = stored1, stored2
+        sums = [_sums(order, frame[:8] + frame[FRAME:], *start) for start in before]
+        fits = salts == [salt1, salt2] and stored in sums
+        if fits and broken:
             return f"the WAL is damaged at frame {broken}, and frame {number} is lost with it"
-        before = _sums(order, frame[:8] + frame[FRAME:], *before)
-        if before != (stored1, stored2):
+        if not fits and not broken:
             broken = number
+        # A frame behind a broken one is held to what that one states, and to what it should have stated.
+        before = [stored, sums[0]]
     return None

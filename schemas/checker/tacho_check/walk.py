@@ -45,7 +45,7 @@ class Walk:
         self.epoch_keys = {}
         self.stopped_at = None
         self.all_read = True  # every record was understood
-        self.uses = {}  # BLAKE3 of an artefact: how many descriptors, what is wrong with it
+        self.uses = {}  # BLAKE3 of an artefact: (seq of the record or None, SHA-256, size) of each descriptor
         self.references = {}
         self.states = {}
         self.good = {0}  # sizes up to which something rightly signed fits
@@ -142,7 +142,7 @@ class Walk:
                 self.verdict.first_not_checked = (seq, str(error))
             if held:
                 for _, descriptor in held.get(307, {}).values():
-                    self.use(descriptor)
+                    self.use(descriptor, None)
             if seq == 0:
                 self.at("genesis", 0, f"the first record is no genesis: {error}")
             return
@@ -257,7 +257,7 @@ class Walk:
                 self.at("content", seq, f"artefact {place} of {seq} is not what was committed to")
                 continue
             self.verdict.opened += 1
-            fault = self.use(descriptor)
+            fault = self.use(descriptor, seq)
             if fault:
                 self.at("artefact", seq, f"artefact {place} of {seq} {fault}")
 
@@ -266,46 +266,39 @@ class Walk:
         self.verdict.missing += 1
         self.at("hole", seq, f"{what} of {seq} is gone")
 
-    def use(self, descriptor):
-        """Counts a descriptor; says what is wrong with its bytes."""
+    def use(self, packed, seq):
+        """Notes that a record, or none that was understood, names an artefact; says what is wrong with the descriptor."""
         try:
-            descriptor = canon.decode(descriptor, canon.ROW_BYTES)
+            descriptor = canon.decode(packed, canon.ROW_BYTES)
             SCHEMA.check("descriptor", descriptor)
         except (canon.NotCanonical, Mismatch) as error:
             return f"has a descriptor that is none: {error}"
-        name = descriptor[300]
-        count, fault = self.uses.get(name, (0, None))
-        if not count:
-            fault = self.artefact(name, descriptor)
-        self.uses[name] = (count + 1, fault)
-        return fault
-
-    def artefact(self, name, descriptor):
-        """What is wrong with the bytes of an artefact, or None."""
-        size = descriptor[302]
-        try:
-            row = self.source.artefact(name)
-            if row is None:
-                return "is gone"
-            if row[1] != size:
-                return "is not as long as the table says"
-            blake, sha, total = blake3(), hashlib.sha256(), 0
-            for piece in unpack(row[0], size):
-                blake.update(piece)
-                sha.update(piece)
-                total += len(piece)
-        except (Broken, Unreadable) as error:
-            return f"cannot be read: {error}"
-        if (blake.digest(), sha.digest(), total) != (descriptor[300], descriptor[301], size):
-            return "has other bytes than its descriptor says"
+        self.uses.setdefault(descriptor[300], []).append((seq, descriptor[301], descriptor[302]))
         return None
+
+    def artefacts(self):
+        """Holds the table to the descriptors, in one pass."""
+        missing = dict(self.uses)
+        good = True
+        indexed = {name for (name,) in self.source.artefact_names()}
+        try:
+            for name, refs, size, packed in self.source.artefacts():
+                uses = missing.pop(name, [])
+                good = good and refs == len(uses) and name in indexed
+                for seq, fault in artefact_faults(name, size, packed, uses):
+                    self.at("artefact", seq, f"an artefact of {seq} {fault}")
+        except Unreadable:
+            pass  # what was not read is missing
+        for seq in sorted({use[0] for uses in missing.values() for use in uses if use[0] is not None}):
+            self.at("artefact", seq, f"an artefact of {seq} is gone")
+        if not good or missing:
+            self.breach("artefact", None, "the artefacts are not those that the records use, as often as they do")
 
     # What is derived from the records
 
     def derived(self):
         self.tiles()
-        if dict(self.source.artefacts()) != {name: count for name, (count, _) in self.uses.items()}:
-            self.breach("artefact", None, "the artefacts are not those that the records use, as often as they do")
+        self.artefacts()
         if self.all_read and dict(self.source.refs()) != self.references:
             self.breach("store", None, "the references of callers are not those of the records")
         if not self.source.has_wal and self.tree.size and self.stopped_at != self.tree.size - 1:
@@ -350,6 +343,25 @@ class Vault:
                 self.surplus.append(self._next[0])
             self._next = next(self._rows, None)
         return self.surplus
+
+
+def artefact_faults(name, size, packed, uses):
+    """(seq, what is wrong with the bytes) for each use by a record that was understood."""
+    most = max((use[2] for use in uses), default=0)
+    blake, sha, total, fault = blake3(), hashlib.sha256(), 0, None
+    try:
+        for piece in unpack(packed, most):
+            blake.update(piece)
+            sha.update(piece)
+            total += len(piece)
+    except Broken as error:
+        fault = f"cannot be read: {error}"
+    found = blake.digest(), sha.digest(), total, size
+    for seq, expected, length in uses:
+        if seq is not None and fault:
+            yield seq, fault
+        elif seq is not None and found != (name, expected, length, length):
+            yield seq, "has other bytes than its descriptor says"
 
 
 def reference(value):
