@@ -22,9 +22,13 @@ def arguments():
     parser = argparse.ArgumentParser(prog="python -m tacho_check", description="Checks a Tachograph log.")
     parser.add_argument("log", help="the log's directory")
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--trust", metavar="KEY", help="the identity key: its fingerprint (SHA256:…), 64 hex digits, or a PEM file")
+    who.add_argument(
+        "--trust", metavar="KEY", help="the identity key: its fingerprint (SHA256:…), 64 hex digits, or a PEM file"
+    )
     who.add_argument("--pinned", metavar="FILE", help="a file of lines with an origin and its identity key in hex")
-    parser.add_argument("--against", metavar="MARK", action="append", default=[], help="a receipt or checkpoint kept elsewhere")
+    parser.add_argument(
+        "--against", metavar="MARK", action="append", default=[], help="a receipt or checkpoint kept elsewhere"
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     return parser.parse_args()
 
@@ -64,7 +68,12 @@ def as_json(verdict):
     breaches = [{"breach": name, "seq": seq, "what": what} for name, seq, what in verdict.breaches[:SHOWN]]
     fields = {name: value for name, value in vars(verdict).items() if name not in ("breaches", "first_not_checked")}
     names = sorted({breach.name for breach in verdict.breaches})
-    return fields | {"good": verdict.exit == 0, "breaches": names, "count": len(verdict.breaches), "first_breaches": breaches}
+    return fields | {
+        "good": verdict.exit == 0,
+        "breaches": names,
+        "count": len(verdict.breaches),
+        "first_breaches": breaches,
+    }
 
 
 def as_text(verdict):
@@ -79,11 +88,14 @@ def as_text(verdict):
     else:
         yield f"integrity     holds: {verdict.seals} seals, {verdict.checkpoints} checkpoints"
     yield f"proven        records 0 to {verdict.proven - 1}" if verdict.proven else "proven        nothing"
-    yield "authenticity  " + {
-        "anchored": f"signed by the trusted {verdict.identity}",
-        "self_consistent": f"signed by {verdict.identity}, which nobody vouches for (--trust)",
-        "failed": "not shown",
-    }[verdict.authenticity]
+    yield (
+        "authenticity  "
+        + {
+            "anchored": f"signed by the trusted {verdict.identity}",
+            "self_consistent": f"signed by {verdict.identity}, which nobody vouches for (--trust)",
+            "failed": "not shown",
+        }[verdict.authenticity]
+    )
     if verdict.complete_up_to is None:
         yield "completeness  open tail: no mark from outside was held against it (--against)"
     else:

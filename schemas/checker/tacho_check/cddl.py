@@ -28,7 +28,7 @@ def _tokens(text):
         if not found:
             if re.match(r"(\s*;[^\n]*\n?)*\s*$", text[at:]):
                 break
-            raise ValueError(f"CDDL that is not read here: {text[at:at + 40]!r}")
+            raise ValueError(f"CDDL that is not read here: {text[at : at + 40]!r}")
         tokens.append((found.lastgroup, found.group(found.lastgroup)))
         at = found.end()
     return tokens + [("end", "")]

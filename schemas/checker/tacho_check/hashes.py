@@ -15,9 +15,7 @@ def sha256(data):
 
 def chain(before, record):
     """The chain hash of a record, from the chain hash of the record before."""
-    return blake3(
-        before + struct.pack(">Q", len(record)) + record, derive_key_context="tacho/v1/chain"
-    ).digest()
+    return blake3(before + struct.pack(">Q", len(record)) + record, derive_key_context="tacho/v1/chain").digest()
 
 
 def commitment(domain, salt, kind, number, data):

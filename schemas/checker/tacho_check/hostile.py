@@ -116,7 +116,11 @@ def cases():
     yield "a tile of nothing", sql("INSERT INTO tiles VALUES (0, x'')"), {1}
     yield "checkpoints of blank lines", write("checkpoints", b"\n" * 1_000_000), {1}
     yield "checkpoints that are no text", write("checkpoints", os.urandom(1 << 20)), {1}
-    yield "a checkpoint of a huge size", write("checkpoints", b"a\n" + b"9" * 100_000 + b"\nAAAA\n\n\xe2\x80\x94 a AAAAAAAA\n\n"), {1}
+    yield (
+        "a checkpoint of a huge size",
+        write("checkpoints", b"a\n" + b"9" * 100_000 + b"\nAAAA\n\n\xe2\x80\x94 a AAAAAAAA\n\n"),
+        {1},
+    )
     yield "a checkpoint of two terabytes", sparse("checkpoints", 1 << 41), {2}
     for number in range(DAMAGES):
         yield f"a database with damage {number}", damage(number), {0, 1, 2}

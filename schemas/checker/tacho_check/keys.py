@@ -7,7 +7,7 @@ are not canonical are refused here, before it is asked.
 import base64
 import struct
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
@@ -79,10 +79,10 @@ def trusted(text):
             pass
     with open(text, "rb") as file:
         data = file.read(1 << 16)
-    if b"PRIVATE" in data:
-        key = load_pem_private_key(data, None).public_key()
-    else:
-        key = load_pem_public_key(data)
+    try:
+        key = load_pem_private_key(data, None).public_key() if b"PRIVATE" in data else load_pem_public_key(data)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError("a PEM file that holds no key, or a locked one") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not an Ed25519 key")
     return fingerprint(key.public_bytes_raw())

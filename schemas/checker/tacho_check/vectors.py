@@ -87,8 +87,9 @@ def values(_):
 def schema(_):
     """That the CDDL is read and not passed over: a record that fits, and ones that nearly do."""
     good = {0: 1, 1: 9, 2: bytes(32), 3: 0, 4: 0, 6: {24: 1, 25: "a"}, 7: 2, 5: 6, 15: {104: 1}}
-    worse = [{15: {104: 5}}, {15: {104: 1, 170: 1}}, {2: bytes(31)}, {6: {24: 1, 25: "a b"}}, {6: {24: 1, 25: "a\n"}}, {3: b""},
-             {3: 2**63}, {0: 2}, {7: 6}, {8: 3}, {14: [9]}, {14: [2, 1]}, {14: list(range(257))}, {16: {-1: bytes(32)}}, {9: {28: 2**32}}, {5: 2}]  # fmt: skip
+    worse = [{15: {104: 5}}, {15: {104: 1, 170: 1}}, {2: bytes(31)}, {6: {24: 1, 25: "a b"}}, {6: {24: 1, 25: "a\n"}},
+             {3: b""}, {3: 2**63}, {0: 2}, {7: 6}, {8: 3}, {14: [9]}, {14: [2, 1]}, {14: list(range(257))},
+             {16: {-1: bytes(32)}}, {9: {28: 2**32}}, {5: 2}]  # fmt: skip
     for number, change in enumerate([{}, {-1: 7}] + worse):
         try:
             record.understand(good | change)
