@@ -301,7 +301,7 @@ class Walk:
         self.artefacts()
         if self.all_read and dict(self.source.refs()) != self.references:
             self.breach("store", None, "the references of callers are not those of the records")
-        if not self.source.has_wal and self.tree.size and self.stopped_at != self.tree.size - 1:
+        if not self.source.has_wal and self.tree.size > 1 and self.stopped_at != self.tree.size - 1:
             self.at("store", self.last_number + 1, "the log was not stopped cleanly, but its WAL is gone")
 
     def tiles(self):
