@@ -182,8 +182,8 @@ class Log:
             raise Unreadable(f"the database cannot be read: {error}") from error
 
     def counts(self):
-        """How many rows `records` has, its lowest and its highest number (None if there are none)."""
-        return self._ask("SELECT count(*), min(seq), max(seq) FROM records")[0]
+        """How many rows `records` has, and its lowest number (None if there are none)."""
+        return self._ask("SELECT count(*), min(seq) FROM records")[0]
 
     def records(self):
         """(number, bytes), ascending from 0."""

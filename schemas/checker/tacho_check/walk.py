@@ -67,7 +67,7 @@ class Walk:
     # Records
 
     def records(self):
-        count, low, high = self.source.counts()
+        count, low = self.source.counts()
         if not count:
             self.breach("empty", None, "there are no records")
         if low is not None and low < 0:
