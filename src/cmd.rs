@@ -8,6 +8,7 @@ mod import;
 mod init;
 mod key;
 mod list;
+mod policy;
 mod prove;
 mod record;
 mod verify;
@@ -29,6 +30,7 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Prove(prove::Args),
     Export(export::Args),
+    Policy(policy::Args),
     Key(key::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -47,6 +49,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
+        Verb::Policy(args) => policy::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),

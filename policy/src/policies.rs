@@ -186,9 +186,7 @@ impl Policies {
 
     /// The digest that verdicts name (domains.md, `tacho/v1/policy`).
     pub fn digest(&self) -> Hash {
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(self.bytes());
-        Hash(*hasher.finalize().as_bytes())
+        digest(self.bytes())
     }
 
     /// The rules by id.
@@ -231,6 +229,13 @@ impl Policies {
         }
         problems
     }
+}
+
+/// The digest of a policy bundle (domains.md, `tacho/v1/policy`).
+pub fn digest(bundle: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    hasher.update(bundle);
+    Hash(*hasher.finalize().as_bytes())
 }
 
 /// Groups that the schema has without being asked.
