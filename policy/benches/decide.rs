@@ -1,7 +1,13 @@
 //! `cargo bench -p tacho-policy`: how long a verdict takes, against the budget.
 //!
 //! A verdict is a question to Cedar, with a request and its context built and checked; two or three where it is held.
-#![allow(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark may fail loudly"
+)]
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -15,8 +21,18 @@ use tacho_schemas::body::work::{Class, Effects};
 
 /// So many rules, each with a head that names a deed and a condition of six clauses, of which the last does not hold.
 fn rules(count: usize) -> Policies {
-    let mut text = "@id(\"open\") permit (principal, action in Action::\"act\", resource);\n".to_owned();
-    let acts = ["read", "write", "execute", "network", "delegate", "schedule", "configure", "mutate"];
+    let mut text =
+        "@id(\"open\") permit (principal, action in Action::\"act\", resource);\n".to_owned();
+    let acts = [
+        "read",
+        "write",
+        "execute",
+        "network",
+        "delegate",
+        "schedule",
+        "configure",
+        "mutate",
+    ];
     for (number, act) in (1..count).zip(acts.iter().cycle()) {
         writeln!(
             text,
@@ -31,7 +47,11 @@ fn rules(count: usize) -> Policies {
 }
 
 fn request() -> Request {
-    let mut request = Request::deed(Principal::Agent(Id::new("agent").unwrap()), Act::Mutate, "Write");
+    let mut request = Request::deed(
+        Principal::Agent(Id::new("agent").unwrap()),
+        Act::Mutate,
+        "Write",
+    );
     request.class = Some(Class::Write);
     request.effects = Some(Effects::Known);
     request.parts.insert(Part::Build);
@@ -67,16 +87,38 @@ fn main() {
     let request = request();
     for (count, budget) in [(10, 30.0), (100, 150.0), (1_000, 1_000.0)] {
         let policies = rules(count);
-        let took = p50(|| assert_eq!(policies.decide(&request, &facts).decision, tacho_policy::Decision::Allow));
+        let took = p50(|| {
+            assert_eq!(
+                policies.decide(&request, &facts).decision,
+                tacho_policy::Decision::Allow
+            )
+        });
         let micros = took.as_secs_f64() * 1e6;
-        row(&format!("decide, {count} rules, p50"), micros, "us", budget, micros <= budget);
+        row(
+            &format!("decide, {count} rules, p50"),
+            micros,
+            "us",
+            budget,
+            micros <= budget,
+        );
     }
     let standard = Policies::preset(Preset::Standard).unwrap();
     let micros = p50(|| drop(standard.decide(&request, &facts))).as_secs_f64() * 1e6;
-    row("decide, preset standard, p50", micros, "us", 30.0, micros <= 30.0);
+    row(
+        "decide, preset standard, p50",
+        micros,
+        "us",
+        30.0,
+        micros <= 30.0,
+    );
 
-    let was = standard.decide(&request, &facts).body(standard.digest(), None);
-    for (what, different) in [("replay, all different", true), ("replay, one in a hundred different", false)] {
+    let was = standard
+        .decide(&request, &facts)
+        .body(standard.digest(), None);
+    for (what, different) in [
+        ("replay, all different", true),
+        ("replay, one in a hundred different", false),
+    ] {
         let mut replay = Replay::new(&standard);
         let count = 20_000_u32;
         let began = Instant::now();
@@ -85,7 +127,11 @@ fn main() {
                 drift: u64::from(if different { number } else { number % 200 }),
                 ..facts.clone()
             };
-            std::hint::black_box(replay.decide(&was, Some(&request.to_bytes()), Some(&facts.to_bytes())));
+            std::hint::black_box(replay.decide(
+                &was,
+                Some(&request.to_bytes()),
+                Some(&facts.to_bytes()),
+            ));
         }
         let rate = f64::from(count) / began.elapsed().as_secs_f64();
         row(what, rate, "decisions/s", 20_000.0, rate >= 20_000.0);
@@ -101,5 +147,11 @@ fn main() {
         workspace: "/w".to_owned(),
     };
     let micros = p50(|| drop(classify(&call, &Unseen))).as_secs_f64() * 1e6;
-    row("classify a shell line, p50", micros, "us", 1_000.0, micros <= 1_000.0);
+    row(
+        "classify a shell line, p50",
+        micros,
+        "us",
+        1_000.0,
+        micros <= 1_000.0,
+    );
 }

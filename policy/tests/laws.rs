@@ -1,5 +1,11 @@
 //! Laws that hold for all requests, all facts and all presets, and a second evaluator that knows nothing of Cedar.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

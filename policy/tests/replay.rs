@@ -1,5 +1,11 @@
 //! Deciding recorded history again.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use tacho_policy::replay::{Outcome, Replay};
 use tacho_policy::{Act, Decision, Facts, Policies, Preset, Principal, Request};

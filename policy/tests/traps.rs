@@ -1,5 +1,11 @@
 //! What a policy must not be able to say, and what becomes of one that goes wrong.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use tacho_policy::{Act, Approver, Decision, Facts, Policies, Principal, Request};
 use tacho_schemas::body::work::{Class, DenyKind, Effects};
