@@ -17,6 +17,7 @@ mod key;
 mod kill;
 mod lease;
 mod list;
+mod policy;
 mod prove;
 mod reconcile;
 mod record;
@@ -56,6 +57,7 @@ pub(crate) enum Verb {
     Deny(approve::Deny),
     Approver(approver::Args),
     Export(export::Args),
+    Policy(policy::Args),
     Key(key::Args),
     Doctor(doctor::Args),
     Demo(demo::Args),
@@ -96,6 +98,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Deny(args) => approve::deny(&args, place, term),
         Verb::Approver(args) => approver::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
+        Verb::Policy(args) => policy::run(&args, place, term),
         Verb::Key(args) => key::run(&args, place, term),
         Verb::Doctor(args) => doctor::run(&args, place, term),
         Verb::Demo(args) => demo::run(&args, term),

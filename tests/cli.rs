@@ -13,6 +13,7 @@ mod cli {
     pub(crate) mod help;
     pub(crate) mod home;
     pub(crate) mod list;
+    pub(crate) mod policy;
     pub(crate) mod record;
     pub(crate) mod refused;
     pub(crate) mod tiles;

@@ -464,3 +464,33 @@ fn names(rules: &[Id]) -> String {
     let names: Vec<_> = rules.iter().map(|r| format!("`{r}`")).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No checked policy can err in the second round alone, since approvals stand in one form; should one ever, it denies.
+    #[test]
+    fn an_error_in_the_second_round_denies() {
+        let text = "@id(\"open\") permit (principal, action, resource);
+            @id(\"gate\") @approval(\"reviewers\") @k(\"1\") forbid (principal, action in Action::\"act\", resource)
+              unless { context.approvals.reviewers >= 1 };
+            @id(\"errs\") forbid (principal, action in Action::\"act\", resource)
+              when { context.approvals.reviewers * 9223372036854775 > 9000000000000000000 };";
+        Policies::parse("unchecked", text).unwrap_err();
+        let (policies, _) = Policies::read("unchecked", text).unwrap();
+        let agent = Principal::Agent(Id::new("a").unwrap());
+        let mut request = Request::deed(agent, Act::Read, "Read");
+        request.class = Some(Class::Read);
+        request.effects = Some(Effects::Known);
+        let facts = Facts {
+            lease_fresh: true,
+            ..Facts::default()
+        };
+        let first = policies.round(&request, &facts, &Counts::Zero).unwrap();
+        assert!(!first.allows);
+        let verdict = policies.decide(&request, &facts);
+        assert_eq!(verdict.decision, Decision::Deny(DenyKind::PolicyError));
+        assert_eq!(verdict.rules, [Id::new("errs").unwrap()]);
+    }
+}

@@ -110,11 +110,10 @@ impl Policies {
             let body = condition.get("body").cloned().unwrap_or_default();
             if unless {
                 // All of it at once: what is negated does not fall apart at `&&`.
-                clauses.push(self.clause(
-                    &serde_json::json!({ "!": { "arg": body } }),
-                    request,
-                    facts,
-                ));
+                let mut clause = self.clause(&body, request, facts);
+                clause.text = format!("unless {}", clause.text);
+                clause.holds = clause.holds.map(|holds| !holds);
+                clauses.push(clause);
                 continue;
             }
             let mut open = vec![body];
@@ -170,7 +169,9 @@ impl Policies {
     }
 
     fn clause(&self, body: &Value, request: &Request, facts: &Facts) -> Clause {
-        let text = text_of(body).unwrap_or_else(|| body.to_string());
+        let text = text_of(body)
+            .or_else(|| cedar_text(body))
+            .unwrap_or_else(|| body.to_string());
         let mut clause = Clause {
             text,
             holds: None,
@@ -199,8 +200,21 @@ impl Policies {
                 waits.map(|o| format!("approval by {} of `{}` (rule `{}`)", o.k, o.group, o.rule));
             return vec![asks.collect::<Vec<_>>().join(" and ")];
         }
-        let tries = tries(request, facts);
-        let allows = |picked: &[&Try]| {
+        let (circumstances, others) = tries(request, facts);
+        let mut found = self.search(&circumstances, request, facts);
+        if found.is_empty() {
+            // Nothing around the call helps; another call might.
+            let all: Vec<Try> = others.into_iter().chain(circumstances).collect();
+            found = self.search(&all, request, facts);
+        }
+        // What needs nobody comes first.
+        found.sort_by_key(|what| what.ends_with("asked"));
+        found
+    }
+
+    /// The smallest sets of changes after which it is allowed or held.
+    fn search(&self, tries: &[Try], request: &Request, facts: &Facts) -> Vec<String> {
+        let after = |picked: &[&Try]| {
             let (mut request, mut facts) = (request.clone(), facts.clone());
             picked
                 .iter()
@@ -221,7 +235,7 @@ impl Policies {
                         .map(|t| t.what)
                         .collect::<Vec<_>>()
                         .join(", and ");
-                    match allows(&picked) {
+                    match after(&picked) {
                         Decision::Allow => found.push(what),
                         Decision::Hold => found.push(format!("{what}; then people would be asked")),
                         Decision::Deny(_) => {}
@@ -232,20 +246,19 @@ impl Policies {
                 break;
             }
         }
-        // What needs nobody comes first.
-        found.sort_by_key(|what| what.ends_with("asked"));
         found
     }
 }
 
 /// A change that could be tried.
+#[derive(Clone, Copy)]
 struct Try {
     what: &'static str,
     change: fn(&mut Request, &mut Facts),
 }
 
-/// The changes that would be one, for this request.
-fn tries(request: &Request, facts: &Facts) -> Vec<Try> {
+/// The changes that would be one, for this request: of the circumstances, and of what is asked.
+fn tries(request: &Request, facts: &Facts) -> (Vec<Try>, Vec<Try>) {
     use tacho_schemas::body::Part;
     use tacho_schemas::body::work::{Confinement, Effects};
     let mut tries: Vec<Try> = Vec::new();
@@ -310,23 +323,26 @@ fn tries(request: &Request, facts: &Facts) -> Vec<Try> {
     add(request.outside, "it stays in the workspace", |r, _| {
         r.outside = false
     });
-    add(
-        request.parts.contains(&Part::GuardSurface),
-        "it leaves the guard surface alone",
-        |r, _| {
-            r.parts.remove(&Part::GuardSurface);
-            settle(r);
-        },
-    );
-    add(
-        request.parts.len() > usize::from(request.parts.contains(&Part::GuardSurface)),
-        "it changes no part but the guard surface",
-        |r, _| {
-            r.parts.retain(|p| *p == Part::GuardSurface);
-            settle(r);
-        },
-    );
-    tries
+    let mut others: Vec<Try> = Vec::new();
+    if request.parts.contains(&Part::GuardSurface) {
+        others.push(Try {
+            what: "it leaves the guard surface alone",
+            change: |r, _| {
+                r.parts.remove(&Part::GuardSurface);
+                settle(r);
+            },
+        });
+    }
+    if request.parts.iter().any(|p| *p != Part::GuardSurface) {
+        others.push(Try {
+            what: "it leaves the other parts alone",
+            change: |r, _| {
+                r.parts.retain(|p| *p == Part::GuardSurface);
+                settle(r);
+            },
+        });
+    }
+    (tries, others)
 }
 
 /// A call that changes no part any more is named by its class.
@@ -338,8 +354,63 @@ fn settle(request: &mut Request) {
     }
 }
 
-/// The text of an expression, as Cedar writes it.
+/// The text of an expression, as a person would write it; `None` where it has something rare in it.
 fn text_of(body: &Value) -> Option<String> {
+    let (operator, inner) = body.as_object().filter(|m| m.len() == 1)?.iter().next()?;
+    let side = |name: &str| {
+        let side = inner.get(name)?;
+        let text = text_of(side)?;
+        // What is joined stands in brackets: who reads it need not know what binds how.
+        let is_joined = [
+            "&&", "||", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "in",
+        ]
+        .iter()
+        .any(|o| side.get(o).is_some());
+        Some(if is_joined { format!("({text})") } else { text })
+    };
+    match operator.as_str() {
+        "Var" => inner.as_str().map(str::to_owned),
+        "Value" => match inner.get("__entity") {
+            Some(entity) => {
+                let id = entity.get("id")?.as_str()?;
+                Some(format!("{}::{id:?}", entity.get("type")?.as_str()?))
+            }
+            None => (inner.is_string() || inner.is_i64() || inner.is_boolean())
+                .then(|| inner.to_string()),
+        },
+        "." => Some(format!(
+            "{}.{}",
+            side("left")?,
+            inner.get("attr")?.as_str()?
+        )),
+        "has" => Some(format!(
+            "{} has {}",
+            side("left")?,
+            inner.get("attr")?.as_str()?
+        )),
+        "!" => Some(format!("!{}", side("arg")?)),
+        "isEmpty" => Some(format!("{}.isEmpty()", side("arg")?)),
+        "contains" | "containsAll" | "containsAny" => {
+            let right = text_of(inner.get("right")?)?;
+            Some(format!("{}.{operator}({right})", side("left")?))
+        }
+        "&&" | "||" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "in" => {
+            Some(format!("{} {operator} {}", side("left")?, side("right")?))
+        }
+        "Set" => {
+            let texts = inner
+                .as_array()?
+                .iter()
+                .map(text_of)
+                .collect::<Option<Vec<_>>>()?;
+            Some(format!("[{}]", texts.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// The text of an expression, as Cedar writes it.
+fn cedar_text(body: &Value) -> Option<String> {
     let alone = serde_json::json!({
         "effect": "permit", "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
         "conditions": [{ "kind": "when", "body": body }]

@@ -126,8 +126,8 @@ impl Policies {
 
     /// Reads a policy and checks it: strict validation against the schema, and the one form of a gate.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let read = Self::read(name, text)?;
-        let problems = read.check_form();
+        let (read, all) = Self::read(name, text)?;
+        let problems = read.check_form(&all);
         if problems.is_empty() {
             Ok(read)
         } else {
@@ -136,7 +136,7 @@ impl Policies {
     }
 
     /// Reads a policy without checking more than it takes to decide by it.
-    pub(crate) fn read(name: &str, text: &str) -> Result<Self, Error> {
+    pub(crate) fn read(name: &str, text: &str) -> Result<(Self, PolicySet), Error> {
         let broken = |what: String| Error(vec![Problem::of_file(what)]);
         if text.len() > MAX_BYTES {
             return Err(broken(format!("is longer than {MAX_BYTES} bytes")));
@@ -162,7 +162,9 @@ impl Policies {
             })
             .collect::<Result<_, String>>()
             .map_err(broken)?;
-        Ok(Self {
+        // Whole: a rule for a deed that does not exist is in no slice, and must not go unseen.
+        let all = PolicySet::from_policies(policies).map_err(|e| broken(e.to_string()))?;
+        let read = Self {
             name: name.to_owned(),
             text: text.to_owned(),
             kinds,
@@ -171,7 +173,8 @@ impl Policies {
             rules,
             slices,
             actions,
-        })
+        };
+        Ok((read, all))
     }
 
     /// Its name: a preset's, or that of a file.
@@ -186,9 +189,7 @@ impl Policies {
 
     /// The digest that verdicts name (domains.md, `tacho/v1/policy`).
     pub fn digest(&self) -> Hash {
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(self.bytes());
-        Hash(*hasher.finalize().as_bytes())
+        digest(self.bytes())
     }
 
     /// The rules by id.
@@ -209,28 +210,25 @@ impl Policies {
         SCHEMA.replace("type Approvals = { \"reviewers\": Long };", &line)
     }
 
-    fn check_form(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut rules = BTreeMap::new();
-        for policy in self.slices.values().flat_map(PolicySet::policies) {
-            rules.insert(policy.id().clone(), policy.clone());
-        }
-        let all = PolicySet::from_policies(rules.into_values());
-        match all {
-            Ok(all) => {
-                let validator = Validator::new(self.schema.clone());
-                let result = validator.validate(&all, ValidationMode::Strict);
-                problems.extend(
-                    result
-                        .validation_errors()
-                        .map(|e| Problem::of_rule(e.policy_id().to_string(), e.to_string())),
-                );
-                problems.extend(gate::check(&all, &self.rules));
-            }
-            Err(e) => problems.push(Problem::of_file(e.to_string())),
-        }
+    fn check_form(&self, all: &PolicySet) -> Vec<Problem> {
+        let result = Validator::new(self.schema.clone()).validate(all, ValidationMode::Strict);
+        let errors = result.validation_errors();
+        let mut problems: Vec<Problem> = errors
+            .map(|e| Problem::of_rule(e.policy_id().to_string(), said(e)))
+            .collect();
+        // A rule that can never apply is a slip, and a text with letters that look like others is worse.
+        let warnings = result.validation_warnings();
+        problems.extend(warnings.map(|w| Problem::of_rule(w.policy_id().to_string(), said(w))));
+        problems.extend(gate::check(all, &self.rules));
         problems
     }
+}
+
+/// The digest of a policy bundle (domains.md, `tacho/v1/policy`).
+pub fn digest(bundle: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    hasher.update(bundle);
+    Hash(*hasher.finalize().as_bytes())
 }
 
 /// Groups that the schema has without being asked.
@@ -275,6 +273,18 @@ fn slice(policies: &[Policy], deed: &EntityUid, actions: &Entities) -> Result<Po
             .any(|one| one == deed || actions.is_ancestor_of(one, deed)),
     };
     PolicySet::from_policies(policies.iter().filter(fits).cloned()).map_err(|e| e.to_string())
+}
+
+/// What Cedar says of a rule, which it names itself.
+fn said(problem: &dyn fmt::Display) -> String {
+    let text = problem.to_string();
+    match text
+        .split_once("`, ")
+        .filter(|_| text.starts_with("for policy `"))
+    {
+        Some((_, what)) => format!("is wrong: {what}"),
+        None => format!("is wrong: {text}"),
+    }
 }
 
 /// Whether a rule permits.

@@ -30,11 +30,14 @@ pub enum Outcome {
     NotReplayable(&'static str),
 }
 
+/// What was decided, and why; nothing where it could not be read.
+type Answer = Option<(Decision, String)>;
+
 /// Decides again by one policy. Equal requests with equal facts are decided once.
 #[derive(Debug)]
 pub struct Replay<'a> {
     policies: &'a Policies,
-    known: HashMap<(Vec<u8>, Vec<u8>), Option<(Decision, String)>>,
+    known: HashMap<(Vec<u8>, Vec<u8>), Answer>,
     /// How many were decided and not remembered.
     pub decided: u64,
 }
@@ -113,7 +116,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn fresh(&mut self, request: &[u8], facts: &[u8]) -> Option<(Decision, String)> {
+    fn fresh(&mut self, request: &[u8], facts: &[u8]) -> Answer {
         let request = Request::from_bytes(request).ok()?;
         let facts = Facts::from_bytes(facts).ok()?;
         self.decided = self.decided.saturating_add(1);

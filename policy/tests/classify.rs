@@ -1,5 +1,11 @@
 //! What a call would do, as vectors: `fixtures/policy/shell.toml`, `paths.toml`.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

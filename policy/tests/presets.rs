@@ -1,5 +1,11 @@
 //! What each preset decides, as tables (`fixtures/policy/*.toml`), and that each of its rules is needed.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use std::path::Path;
 

@@ -90,12 +90,11 @@ fn patch(before: &str, hunks: &[Hunk]) -> Option<Vec<u8>> {
                 .enumerate()
                 .filter(|(_, window)| window.iter().zip(&hunk.old).all(|(a, b)| *a == b.as_str()))
                 .map(|(at, _)| at);
-            let found = if hunk.at_end {
-                places.last()?
+            if hunk.at_end {
+                places.next_back()?
             } else {
                 places.next()?
-            };
-            found
+            }
         };
         made.extend(rest.get(..at)?);
         made.extend(hunk.new.iter().map(String::as_str));

@@ -24,6 +24,7 @@ use super::commands::Commands;
 use super::{guard, path};
 
 mod command;
+mod special;
 mod word;
 
 use word::{Vars, Word};
@@ -323,6 +324,7 @@ impl Walk<'_> {
         match compound {
             CompoundCommand::Arithmetic(arithmetic) => {
                 self.substitutions(&arithmetic.expr.value, here);
+                here.vars.forget_all();
             }
             CompoundCommand::ArithmeticForClause(clause) => {
                 let parts = [&clause.initializer, &clause.condition, &clause.updater];
@@ -523,6 +525,9 @@ impl Walk<'_> {
                         words.extend(here.vars.words(&word.value));
                         // `export A=b`, `declare A=b`
                         let (name, value) = assigned(assignment, here);
+                        if is_trap(&name) {
+                            self.unknown(format!("sets {name}, which makes programs run others"));
+                        }
                         here.vars.set(&name, value);
                     }
                 }
@@ -580,7 +585,7 @@ fn assigned(assignment: &Assignment, here: &Here) -> (String, Word) {
 
 /// Variables by which a program runs another one, or finds another one than its name says.
 fn is_trap(name: &str) -> bool {
-    const NAMES: [&str; 23] = [
+    const NAMES: [&str; 24] = [
         "PATH",
         "BASH_ENV",
         "ENV",
@@ -603,6 +608,7 @@ fn is_trap(name: &str) -> bool {
         "PYTHONSTARTUP",
         "JAVA_TOOL_OPTIONS",
         "HOME",
+        "CDPATH",
         "TMPDIR",
     ];
     const STARTS: [&str; 9] = [

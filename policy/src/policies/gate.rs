@@ -18,8 +18,11 @@ const KNOWN: [&str; 8] = [
     "id", "explain", "finding", "approval", "k", "ttl", "accepts", "bind",
 ];
 
+/// The policies, named, and what stands around their conditions.
+type Named = (Vec<Policy>, BTreeMap<Id, Rule>);
+
 /// Names each policy by its `@id` and reads its annotations.
-pub(super) fn rules(set: &PolicySet) -> Result<(Vec<Policy>, BTreeMap<Id, Rule>), Vec<Problem>> {
+pub(super) fn rules(set: &PolicySet) -> Result<Named, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut policies = Vec::new();
     let mut rules = BTreeMap::new();

@@ -252,10 +252,10 @@ fn collect(piece: &WordPiece, lines: &mut Vec<String>) -> Option<()> {
         }
         WordPiece::ArithmeticExpression(expression) => nested(&expression.value, lines)?,
         // A default, a pattern, an index: words of their own, with substitutions of their own.
-        WordPiece::ParameterExpansion(expression) => {
-            if format!("{expression:?}").contains(['$', '`']) {
-                return None;
-            }
+        WordPiece::ParameterExpansion(expression)
+            if format!("{expression:?}").contains(['$', '`']) =>
+        {
+            return None;
         }
         _ => {}
     }
