@@ -11,6 +11,7 @@ mod list;
 mod prove;
 mod record;
 mod verify;
+mod view;
 mod why;
 
 use clap::Subcommand;
@@ -26,6 +27,7 @@ pub(crate) enum Verb {
     Import(import::Args),
     List(list::Args),
     Why(why::Args),
+    View(view::Args),
     Verify(verify::Args),
     Prove(prove::Args),
     Export(export::Args),
@@ -44,6 +46,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Import(args) => import::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
+        Verb::View(args) => view::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Export(args) => export::run(&args, place, term),
