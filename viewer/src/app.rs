@@ -210,6 +210,9 @@ pub struct App {
 /// How long a word at the bottom stays, at least.
 const TOAST: Duration = Duration::from_secs(4);
 
+/// The largest log that is verified without being asked: about a second of one core.
+const AT_ONCE: u64 = 50_000;
+
 /// Places that are remembered.
 const REMEMBERED: usize = 200;
 
@@ -729,8 +732,16 @@ impl App {
             let text = "the log has fewer records than before: it was cut, verify it";
             self.say(text.to_owned());
         }
+        let first = !self.known;
         self.known = true;
         self.standing = standing;
+        // A small log is verified at once; for a large one somebody must ask.
+        if first
+            && self.standing.size <= AT_ONCE
+            && matches!(self.verification, Verification::NotAsked)
+        {
+            self.verify();
+        }
         if grown {
             self.timeline.grown();
             if self.timeline.follow {

@@ -167,7 +167,7 @@ impl Pen<'_> {
             .x
             .saturating_add(u16::try_from(row.indent).unwrap_or(u16::MAX));
         if row.quoted {
-            x += self.text(x, y, 1, Role::Claim, self.glyphs.claim) + 1;
+            x += self.text(x, y, 1, Role::Bar, self.glyphs.claim) + 1;
         }
         for piece in &row.pieces {
             let room = area.right().saturating_sub(x);
@@ -436,12 +436,16 @@ impl App {
                 let hint = match (self.screen, entry.action) {
                     (Screen::Explain, Action::Enter) => "open link",
                     (Screen::Diff | Screen::Health, Action::Enter) => continue,
+                    (Screen::Health, Action::Diff | Action::Filter) => continue,
+                    (Screen::Health, Action::Verify) => entry.hint,
+                    (_, Action::Verify) => continue,
                     _ => entry.hint,
                 };
                 hints.push((entry.action, key.to_string(), hint));
             }
         }
-        // Help never falls off the end.
+        // What only this screen has comes first; help never falls off the end.
+        hints.sort_by_key(|(action, ..)| *action != Action::Verify);
         let help = hints
             .iter()
             .position(|(action, ..)| *action == Action::Help);

@@ -160,7 +160,7 @@ pub(crate) const TABLE: &[Entry] = &[
     key(A::PreviousLineage, "previous-lineage", &["{"], GRAPH, "the lineage before", ""),
     key(A::Faster, "faster", &["+"], REPLAY, "play faster", ""),
     key(A::Slower, "slower", &["-"], REPLAY, "play slower", ""),
-    key(A::Verify, "verify", &["v"], Everywhere, "verify the whole log, in the background", ""),
+    key(A::Verify, "verify", &["v"], Everywhere, "verify the whole log, in the background", "verify"),
     key(A::Theme, "theme", &["T"], Everywhere, "the next theme: dark, light, contrast, mono", ""),
     key(A::Redraw, "redraw", &["ctrl-l"], Everywhere, "draw everything anew", ""),
     key(A::Suspend, "suspend", &["ctrl-z"], Everywhere, "suspend; `fg` comes back", ""),

@@ -81,10 +81,7 @@ impl Row {
                     state,
                     what: said(&what),
                     words: said(&words(shown, record)),
-                    generation: match &record.body {
-                        Body::Generation(_) => Some(record.seq),
-                        _ => record.generation,
-                    },
+                    generation: record.generation,
                     doubt,
                 }
             }

@@ -31,10 +31,15 @@ impl Scroll {
 
     /// Moves so that a row is seen.
     pub(crate) fn show(&mut self, row: usize) {
+        let height = self.height.max(1);
+        // A jump lands a third down; a step scrolls by one.
+        if row + height < self.top || row > self.top + 2 * height {
+            self.top = row.saturating_sub(height / 3);
+            return;
+        }
         if row < self.top {
             self.top = row;
         }
-        let height = self.height.max(1);
         if row >= self.top + height {
             self.top = row + 1 - height;
         }

@@ -86,6 +86,17 @@ pub(crate) fn cut(text: &str, room: usize) -> String {
     shown
 }
 
+/// Cuts a text to so many cells in its middle: what things are called often ends in a number.
+pub(crate) fn cut_middle(text: &str, room: usize) -> String {
+    let all = width(text);
+    if all <= room || room < 5 {
+        return cut(text, room);
+    }
+    let tail = room / 2;
+    let head = cut(text, room - tail);
+    format!("{head}{}", skip(text, all - tail))
+}
+
 /// Leaves out the first cells of a text.
 pub(crate) fn skip(text: &str, cells: usize) -> &str {
     let mut used = 0;
@@ -245,6 +256,7 @@ mod tests {
     fn cuts_and_counts() {
         assert_eq!(cut("日本語", 4), "日…");
         assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut_middle("prompt of iteration 80", 12), "promp…ion 80");
         assert_eq!(skip("日本語", 2), "本語");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(bytes(8_295), "8.1 KiB");

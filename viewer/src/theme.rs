@@ -12,8 +12,9 @@ pub(crate) enum Role {
     Dim,
     /// Headings, and where to look.
     Accent,
-    /// What somebody says.
+    /// What somebody says, and the bar left of it.
     Claim,
+    Bar,
     /// What checked bytes show.
     Fact,
     Ok,
@@ -91,7 +92,7 @@ impl Theme {
         let light = self == Self::Light;
         let pick = |on_dark, on_light| if light { on_light } else { on_dark };
         let colour = match role {
-            Role::Text | Role::Fact | Role::Name => return mono,
+            Role::Text | Role::Fact | Role::Name | Role::Claim => return mono,
             Role::Dim | Role::Comment => {
                 return match self {
                     Self::Contrast => plain,
@@ -99,7 +100,7 @@ impl Theme {
                 };
             }
             Role::Accent => pick(Color::Cyan, Color::Blue),
-            Role::Claim => pick(Color::LightYellow, Color::Magenta),
+            Role::Bar => pick(Color::Yellow, Color::Magenta),
             Role::Ok | Role::Add | Role::AddWord => pick(Color::LightBlue, Color::Blue),
             Role::Hold => pick(Color::Yellow, Color::Magenta),
             Role::Deny | Role::Kill | Role::Remove | Role::RemoveWord => {
@@ -108,11 +109,11 @@ impl Theme {
             Role::Keyword => pick(Color::Magenta, Color::Magenta),
             Role::Literal => pick(Color::Green, Color::Green),
         };
-        let style = mono.remove_modifier(Modifier::ITALIC).fg(colour);
         match (self, role) {
-            (Self::Contrast, _) => style.add_modifier(Modifier::BOLD),
-            (_, Role::Keyword) => plain.fg(colour),
-            _ => style,
+            (Self::Contrast, _) => mono.fg(colour).add_modifier(Modifier::BOLD),
+            // Colour says it: bold is for where to look.
+            (_, Role::Accent | Role::Kill | Role::AddWord | Role::RemoveWord) => mono.fg(colour),
+            _ => plain.fg(colour),
         }
     }
 }

@@ -142,30 +142,32 @@ fn lay_out(explanation: &Explanation, most: usize) -> Vec<Line> {
 
 /// The first thing that each answer has to say, on a line.
 fn brief(explanation: &Explanation) -> Vec<Line> {
+    let is_deed = matches!(explanation.kind.as_str(), "action" | "mutation");
     let mut lines = Vec::new();
     for answer in &explanation.answers {
         let label = short(answer.question);
-        if label == "Saw" {
-            continue;
-        }
-        let mut all = Vec::new();
-        let said = |s: &&Statement| matches!(s, Statement::Claim { .. });
+        let claim = answer
+            .statements
+            .iter()
+            .find(|s| matches!(s, Statement::Claim { .. }));
         let first = match label {
+            "Saw" => continue,
             // What was done stands in the title: here its words.
-            "What" => answer.statements.iter().find(said),
-            "Why" => answer
-                .statements
-                .iter()
-                .find(said)
-                .or(answer.statements.first()),
+            "What" => claim.or(answer.statements.last()),
+            "Why" => claim.or(answer.statements.first()),
             _ => answer.statements.first(),
         };
         let Some(first) = first else { continue };
-        state(first, 1, &mut all);
+        // That something is not there is worth a line only where it should be.
+        if matches!(first, Statement::Absent { .. }) && !(is_deed && label != "Then") {
+            continue;
+        }
+        let mut all = Vec::new();
+        state(first, 4, &mut all);
         // Of a claim, its words: who says it stands in the title.
         let of_claim = matches!(first, Statement::Claim { .. });
         let mut all = all.into_iter().skip(usize::from(of_claim));
-        if let Some(mut line) = all.find(|line| !line.words().trim().is_empty()) {
+        if let Some(mut line) = all.find(|line| line.words().chars().any(char::is_alphanumeric)) {
             line.label = Some(label);
             lines.push(line);
         }

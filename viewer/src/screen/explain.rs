@@ -239,7 +239,6 @@ impl App {
         let row = &explained.row;
         let words = format!("#{}  {} {}", thousands(row.seq.0), row.who, row.what);
         let when = row.time.map_or(String::new(), moment);
-        pen.rule(title, title.y, &words, &when);
         let inner = inset(area, 1, 0);
         self.explain.width = usize::from(inner.width);
         let lines = self.explain.lines();
@@ -252,6 +251,12 @@ impl App {
             links.map(|(at, _)| at).nth(chosen)
         });
         let top = self.explain.scroll.fit(rows.len(), inner.height);
+        let below = rows.len().saturating_sub(top + usize::from(inner.height));
+        let more = match below {
+            0 => when,
+            below => format!("{when}   {below} more {}", pen.glyphs.down),
+        };
+        pen.rule(title, title.y, &words, &more);
         for (y, row) in (inner.top()..inner.bottom()).zip(rows.iter().skip(top)) {
             let line = lines.get(row.line);
             pen.row(inner, y, row, line.and_then(|line| line.label));
@@ -271,11 +276,6 @@ impl App {
                     });
                 }
             }
-        }
-        let below = rows.len().saturating_sub(top + usize::from(inner.height));
-        if below > 0 {
-            let text = format!(" {below} more {} ", pen.glyphs.down);
-            pen.right(inner, inner.bottom().saturating_sub(1), Role::Dim, &text);
         }
     }
 }

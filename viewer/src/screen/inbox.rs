@@ -248,7 +248,7 @@ fn draw_hold(pen: &mut Pen<'_>, line: Rect, hold: &Hold, now: Time) {
         .min(room);
     if let Some(why) = &hold.why {
         let room = room.saturating_sub(cells + 4);
-        let used = pen.text(x, y, 1.min(room), Role::Claim, pen.glyphs.claim);
+        let used = pen.text(x, y, 1.min(room), Role::Bar, pen.glyphs.claim);
         pen.text(x + used + 1, y, room.saturating_sub(2), Role::Claim, why);
     }
     let inner = Rect {

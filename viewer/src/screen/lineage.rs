@@ -486,6 +486,8 @@ struct Columns {
     seq: u16,
     name: u16,
     score: u16,
+    /// None where there is no room.
+    lines: u16,
 }
 
 impl Columns {
@@ -507,10 +509,11 @@ impl Columns {
             .max()
             .unwrap_or(0);
         Self {
-            graph: cells(rails + 2).min(width / 4),
+            graph: cells(rails + 2).min(width / 8),
             seq: cells(seq),
-            name: cells(name).clamp(4, if width < 100 { 20 } else { 36 }),
+            name: cells(name).clamp(4, if width < 100 { 14 } else { 30 }),
             score: 9,
+            lines: if width < 100 { 0 } else { 11 },
         }
     }
 
@@ -522,7 +525,7 @@ impl Columns {
         let score = name + self.name + 2;
         let gain = score + self.score + 1;
         let change = gain + 9;
-        let drift = change + 11;
+        let drift = change + self.lines;
         [graph, seq, name, score, gain, change, drift, drift + 7]
     }
 
@@ -534,9 +537,9 @@ impl Columns {
             (name, "name"),
             (score, metric),
             (gain, "gain"),
-            (change, "lines"),
+            (change, if self.lines > 0 { "lines" } else { "" }),
             (drift, "drift"),
-            (words, "why, as the agent says"),
+            (words, "why, as it says"),
         ] {
             pen.text(x, line.y, line.right().saturating_sub(x), Role::Dim, text);
         }
@@ -588,6 +591,7 @@ impl Columns {
             0 => format!("{}{fate}", node.name),
             hidden => format!("{} (+{hidden})", node.name),
         };
+        let label = text::cut_middle(&label, usize::from(self.name));
         pen.text(name, y, self.name.min(room(name)), role, &label);
         if let Some((text, _)) = &node.score {
             let mut style = pen.theme.style(Role::Fact);
@@ -612,7 +616,7 @@ impl Columns {
                 remove + step.removed.unwrap_or(0),
             )
         });
-        if !node.steps.is_empty() {
+        if self.lines > 0 && !node.steps.is_empty() {
             let cells = pen.text(
                 change,
                 y,
@@ -637,12 +641,12 @@ impl Columns {
             .or(node.steps.first())
         {
             let mut x = words;
-            if room(words) > 40 {
+            if room(words) > 50 {
                 x += pen.text(x, y, 12, Role::Dim, &step.parts) + 1;
             }
             match &step.why {
                 Some(why) => {
-                    x += pen.text(x, y, 1.min(room(x)), Role::Claim, pen.glyphs.claim) + 1;
+                    x += pen.text(x, y, 1.min(room(x)), Role::Bar, pen.glyphs.claim) + 1;
                     pen.text(x, y, room(x), Role::Claim, why);
                 }
                 None => {

@@ -302,7 +302,7 @@ impl App {
             .collect();
         let top = self.replay.scroll.fit(wrapped.len(), body.height);
         for (y, line) in (body.top()..body.bottom()).zip(wrapped.iter().skip(top)) {
-            pen.text(body.x, y, 1, Role::Claim, pen.glyphs.claim);
+            pen.text(body.x, y, 1, Role::Bar, pen.glyphs.claim);
             pen.text(
                 body.x + 2,
                 y,
