@@ -267,9 +267,7 @@ impl App {
         if app.filter != Filter::Everything {
             app.ask_count();
         }
-        if app.screen == Screen::Health {
-            app.verify();
-        }
+        app.enter(app.screen);
         Ok(app)
     }
 
@@ -318,7 +316,9 @@ impl App {
             let complete = self.known && self.standing.indexed == self.standing.size;
             let verified = !matches!(self.verification, Verification::Running { .. });
             let rows = self.timeline.window.is_some();
-            if self.trouble.is_some() || (complete && verified && rows && self.wanted.is_empty()) {
+            // Of a log that cannot be read there are no answers.
+            let answered = complete && rows && self.wanted.is_empty();
+            if verified && (answered || self.trouble.is_some()) {
                 return true;
             }
             if Instant::now() > until {
@@ -326,6 +326,18 @@ impl App {
             }
             self.wait(Duration::from_millis(20));
         }
+    }
+
+    /// What is asked and not answered, in a line.
+    pub fn open_questions(&self) -> String {
+        let mut open: Vec<String> = self.wanted.keys().map(|slot| format!("{slot:?}")).collect();
+        open.sort();
+        if let Verification::Running { done, all } = &self.verification {
+            open.push(format!("verification at {done} of {all}"));
+        }
+        let Standing { size, indexed, .. } = &self.standing;
+        open.push(format!("index at {indexed} of {size}"));
+        open.join(", ")
     }
 
     /// What the terminal must do since this was asked last.
@@ -714,6 +726,9 @@ impl App {
             News::Trouble(trouble) => {
                 self.trouble = Some(trouble);
                 self.wanted.clear();
+                if matches!(self.verification, Verification::NotAsked) {
+                    self.verify();
+                }
             }
             News::Verification(verification) => self.verification = verification,
             News::Standing(standing) => self.stand(standing),
@@ -750,16 +765,18 @@ impl App {
             if self.timeline.follow || self.timeline.is_at_end() {
                 self.ask_rows();
             }
-            if self.screen == Screen::Inbox {
-                self.ask(Ask::Holds);
-            }
         }
         if grown || indexed {
             if self.filter != Filter::Everything {
                 self.ask_count();
             }
             self.explain.asked = None;
+            self.replay.asked = None;
             self.replay.asked_density = None;
+            self.lineage.asked = None;
+            if self.screen == Screen::Inbox {
+                self.ask(Ask::Holds);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use tacho_recorder::filter::Filter;
 use tacho_schemas::verify::{Authenticity, Report};
 
 use crate::app::{App, Hit, SMALLEST, Screen};
-use crate::ask::{Trouble, Verification};
+use crate::ask::Verification;
 use crate::doc;
 use crate::keys::{Action, TABLE};
 use crate::layer::{COPIES, Editor, Layer, find};
@@ -34,12 +34,11 @@ impl Pen<'_> {
         if !self.buf.area.contains((x, y).into()) || room == 0 {
             return 0;
         }
-        let text = if self.ascii {
-            to_ascii(text)
-        } else {
-            text.to_owned()
+        let room_for = usize::from(room);
+        let text = match self.ascii {
+            true => text::cut(&to_ascii(text), room_for).replace('…', "~"),
+            false => text::cut(text, room_for),
         };
-        let text = text::cut(&text, usize::from(room));
         let (end, _) = self.buf.set_stringn(x, y, text, usize::from(room), style);
         end.saturating_sub(x)
     }
@@ -183,7 +182,7 @@ fn to_ascii(text: &str) -> String {
         match c {
             '∅' | '−' | '─' => out.push('-'),
             '“' | '”' => out.push('"'),
-            '…' => out.push_str(".."),
+            '…' => out.push('~'),
             '→' => out.push_str("->"),
             '←' => out.push_str("<-"),
             '↓' => out.push('v'),
@@ -193,7 +192,7 @@ fn to_ascii(text: &str) -> String {
             '·' => out.push('.'),
             '★' => out.push('*'),
             '✓' => out.push('+'),
-            'Δ' => out.push('d'),
+            '█' => out.push('#'),
             other => out.push(other),
         }
     }
@@ -249,9 +248,10 @@ impl App {
             ..area
         };
         match &self.trouble {
-            Some(trouble) => draw_trouble(pen, area, &trouble.clone()),
+            // What can be said of a log that cannot be shown.
+            Some(_) => self.draw_health(pen, area),
             None if self.known && self.standing.size == 0 => draw_empty(pen, area),
-            None => match self.screen {
+            _ => match self.screen {
                 Screen::Timeline => self.draw_timeline(pen, area),
                 Screen::Explain => self.draw_explain(pen, area),
                 Screen::Diff => self.draw_diff(pen, area),
@@ -728,24 +728,6 @@ fn draw_editor(pen: &mut Pen<'_>, row: Rect, editor: &Editor) -> Option<(u16, u1
         below.y += 1;
     }
     Some((x, row.y))
-}
-
-fn draw_trouble(pen: &mut Pen<'_>, area: Rect, trouble: &Trouble) {
-    let y = area.y + area.height / 3;
-    let line = doc::Line::new(Role::Deny, format!("{} {}", pen.glyphs.deny, trouble.what)).hang(2);
-    let next = trouble
-        .next
-        .as_ref()
-        .map(|next| doc::Line::new(Role::Text, format!("next: {next}")).hang(6));
-    let quit = doc::Line::new(Role::Dim, "it is tried again by itself; q leaves");
-    let mut lines = vec![line, doc::Line::default()];
-    lines.extend(next);
-    lines.push(quit);
-    let inner = inset(area, 6, 0);
-    let rows = doc::rows(&lines, usize::from(inner.width));
-    for (y, row) in (y..area.bottom()).zip(&rows) {
-        pen.row(inner, y, row, None);
-    }
 }
 
 fn draw_empty(pen: &mut Pen<'_>, area: Rect) {

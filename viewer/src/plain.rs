@@ -16,7 +16,12 @@ const ROWS: usize = 50;
 
 /// The screen that the options ask for, in lines; an error says why there are none.
 pub fn plain(app: &mut App) -> Result<Vec<String>, String> {
-    app.settle(PATIENCE);
+    if !app.settle(PATIENCE) {
+        return Err(format!(
+            "no answer came within an hour: {}",
+            app.open_questions()
+        ));
+    }
     if let Some(trouble) = &app.trouble {
         let next = trouble
             .next

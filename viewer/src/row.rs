@@ -153,12 +153,15 @@ fn deed(record: &Record) -> (State, String) {
             };
             (fate(body.fate), format!("generation{number}{word}"))
         }
-        Body::Evaluation(body) => match (&body.main, body.passed) {
-            (Some(main), _) => (State::Plain, format!("{} {}", main.metric, main.score)),
-            (None, Some(true)) => (State::Good, "passed".to_owned()),
-            (None, Some(false)) => (State::Bad, "not passed".to_owned()),
-            (None, None) => (State::Plain, "measured".to_owned()),
-        },
+        Body::Evaluation(body) => {
+            let number = body.main.as_ref().or(body.metrics.iter().flatten().next());
+            match (number, body.passed) {
+                (Some(number), _) => (State::Plain, format!("{} {}", number.metric, number.score)),
+                (None, Some(true)) => (State::Good, "passed".to_owned()),
+                (None, Some(false)) => (State::Bad, "not passed".to_owned()),
+                (None, None) => (State::Plain, "measured".to_owned()),
+            }
+        }
         Body::Message(body) => (State::Plain, format!("{} says", body.speaker)),
         Body::Session(body) => {
             let word = match body.phase {
@@ -184,12 +187,9 @@ fn words(shown: &Shown, record: &Record) -> String {
     if let Some(rationale) = record.body.rationale() {
         let why = [Field::Summary, Field::Goal, Field::Reasoning];
         let why = why.into_iter().find_map(|field| shown.text(field));
-        let line = why.and_then(|text| {
-            let mut lines = text.lines().map(str::trim);
-            lines.find(|line| line.chars().any(char::is_alphanumeric))
-        });
+        let line = why.and_then(first_reason);
         match (line, rationale.source, record.kind) {
-            (Some(line), ..) => return line.to_owned(),
+            (Some(line), ..) => return line,
             (None, RationaleSource::Absent, Kind::Mutation) => {
                 let name = why::first_words(shown);
                 return match name.is_empty() {
@@ -201,4 +201,35 @@ fn words(shown: &Shown, record: &Record) -> String {
         }
     }
     why::first_words(shown)
+}
+
+/// The first line of a reason that says something: no heading, if there is more.
+pub(crate) fn first_reason(text: &str) -> Option<String> {
+    let words = |line: &&str| line.chars().any(char::is_alphanumeric);
+    let heading = |line: &str| {
+        let bare = line.trim_matches(|c: char| "*#: ".contains(c));
+        let marked = line.starts_with(['*', '#']) || line.ends_with(':');
+        marked && line.len() > bare.len() + 1 && bare.split_whitespace().count() <= 4
+    };
+    let lines = || text.lines().map(str::trim).filter(words);
+    let telling = lines().find(|line| !heading(line));
+    telling.or_else(|| lines().next()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_say_nothing() {
+        let first = |text| first_reason(text).unwrap_or_default();
+        assert_eq!(
+            first("**Insights:**\nThe plan is long."),
+            "The plan is long."
+        );
+        assert_eq!(first("## Why\n\n- it fails"), "- it fails");
+        assert_eq!(first("**Insights:**"), "**Insights:**");
+        assert_eq!(first("The cache is stale:\nx"), "The cache is stale:");
+        assert_eq!(first("\n--\n"), "");
+    }
 }

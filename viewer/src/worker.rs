@@ -278,8 +278,10 @@ fn deep(desk: &Desk, setting: &Setting, to: &Sender<Event>) -> Result<Closed, Er
         clock: &*setting.clock,
         paint: None,
     };
-    let mut standing = None;
-    let mut behind = true;
+    // The index has a beginning before anything is asked of it.
+    let (first, mut behind) = mind.follow(None)?;
+    tell(to, News::Standing(first.clone()));
+    let mut standing = Some(first);
     loop {
         let patience = if behind { Duration::ZERO } else { EVERY };
         match desk.take(patience) {

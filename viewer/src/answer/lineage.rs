@@ -13,7 +13,7 @@ use tacho_schemas::{Kind, Seq};
 
 use super::Mind;
 use super::diff::{is_by_human, mutation};
-use crate::row::parts;
+use crate::row::{first_reason, parts};
 use crate::text::said;
 
 /// Generations whose mutations are read; of a larger lineage, the newest.
@@ -167,10 +167,12 @@ impl Mind<'_> {
                 drift: 0,
                 by_human: false,
             };
-            if let Some((name, number)) = generation
-                .evaluation
-                .as_ref()
-                .and_then(|evaluation| evaluation.main.clone())
+            let measured = self.index.evaluations(generation.seq)?;
+            // The newest that has the number its system selects by.
+            if let Some((name, number)) = measured
+                .into_iter()
+                .rev()
+                .find_map(|evaluation| evaluation.main)
             {
                 metric = said(&name);
                 node.score = Some((
@@ -232,10 +234,7 @@ impl Mind<'_> {
             node.by_human |= shown.meaning.as_ref().is_ok_and(is_by_human);
             let words = [Field::Summary, Field::Goal, Field::Reasoning];
             let words = words.into_iter().find_map(|field| shown.text(field));
-            let why = words.and_then(|text| {
-                let mut lines = text.lines().map(str::trim);
-                lines.find(|line| line.chars().any(char::is_alphanumeric))
-            });
+            let why = words.and_then(first_reason);
             let absent = found
                 .rationale
                 .as_ref()
@@ -245,7 +244,7 @@ impl Mind<'_> {
                 parts: parts(found.parts.iter().flatten()),
                 added: found.added,
                 removed: found.removed,
-                why: why.filter(|_| !absent).map(said),
+                why: why.filter(|_| !absent).map(|why| said(&why)),
             });
         }
         Ok(())

@@ -55,6 +55,20 @@ impl App {
     /// All sentences.
     pub(crate) fn health_lines(&self, width: u16) -> Vec<Line> {
         let mut lines = Vec::new();
+        if let Some(trouble) = &self.trouble {
+            say(
+                &mut lines,
+                "reading",
+                Role::Deny,
+                format!("x {}", trouble.what),
+            );
+            if let Some(next) = &trouble.next {
+                say(&mut lines, "", Role::Text, format!("next: {next}"));
+            }
+            let text = "Nothing is shown that does not fit. It is tried again by itself.";
+            say(&mut lines, "", Role::Dim, text.to_owned());
+            lines.push(Line::default());
+        }
         match &self.verification {
             Verification::NotAsked => {}
             Verification::Running { done, all } => {

@@ -437,6 +437,7 @@ impl App {
         if self.lineage.rows.is_empty() {
             let text = match self.lineage.order {
                 Order::NoReason => "every change has a reason",
+                Order::Gain => "no generation and its parent were both measured",
                 _ => "no generation was measured",
             };
             pen.text(area.x + 2, area.y, area.width, Role::Dim, text);
@@ -522,7 +523,7 @@ impl Columns {
         let graph = x + 2;
         let seq = graph + self.graph + 1;
         let name = seq + self.seq + 1;
-        let score = name + self.name + 2;
+        let score = name + self.name + 3;
         let gain = score + self.score + 1;
         let change = gain + 9;
         let drift = change + self.lines;
@@ -531,11 +532,12 @@ impl Columns {
 
     fn head(&self, pen: &mut Pen<'_>, line: Rect, metric: &str) {
         let [graph, seq, name, score, gain, change, drift, words] = self.places(line.x);
+        let metric = text::cut(metric, usize::from(self.score));
         for (x, text) in [
             (graph, ""),
             (seq, "seq"),
             (name, "name"),
-            (score, metric),
+            (score, metric.as_str()),
             (gain, "gain"),
             (change, if self.lines > 0 { "lines" } else { "" }),
             (drift, "drift"),
