@@ -328,6 +328,11 @@ impl App {
         }
     }
 
+    /// Draws in other colours from here on.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.theme = theme;
+    }
+
     /// What is asked and not answered, in a line.
     pub fn open_questions(&self) -> String {
         let mut open: Vec<String> = self.wanted.keys().map(|slot| format!("{slot:?}")).collect();
