@@ -10,7 +10,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use crate::home::Home;
 
 /// A machine under load is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Pty {
     master: Box<dyn MasterPty + Send>,
@@ -183,7 +183,7 @@ impl Pty {
                     20
                 };
                 std::thread::sleep(Duration::from_millis(pause));
-                while self.read(Duration::from_millis(1)) {}
+                while self.read(Duration::from_millis(250)) {}
             }
         }
         all

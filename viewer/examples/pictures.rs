@@ -57,7 +57,11 @@ fn main() {
         predecessor: None,
     };
     let clock = Arc::new(TestClock::new(NOW, 1_000_000_000));
-    let log = Log::create(beginning, Options::new(clock.clone(), "pictures").for_import()).unwrap();
+    let log = Log::create(
+        beginning,
+        Options::new(clock.clone(), "pictures").for_import(),
+    )
+    .unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::env::set_current_dir(&root).unwrap();
     for file in FILES {
@@ -135,7 +139,10 @@ fn svg(buffer: &Buffer) -> String {
     const CELL: (u16, u16) = (9, 19);
     const EDGE: u16 = 14;
     let area = buffer.area;
-    let (width, height) = (area.width * CELL.0 + 2 * EDGE, area.height * CELL.1 + 2 * EDGE);
+    let (width, height) = (
+        area.width * CELL.0 + 2 * EDGE,
+        area.height * CELL.1 + 2 * EDGE,
+    );
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\" font-size=\"15\">\n\

@@ -29,6 +29,10 @@ pub fn plain(app: &mut App) -> Result<Vec<String>, String> {
             .map_or(String::new(), |next| format!("; {next}"));
         return Err(format!("{}{next}", trouble.what));
     }
+    if let Some(seq) = app.options.seq.filter(|seq| *seq >= app.standing.size) {
+        let all = count(app.standing.size, "record");
+        return Err(format!("there is no record {seq}; the log has {all}"));
+    }
     let mut lines = vec![format!(
         "{}: {}, {}",
         app.options.name,
@@ -54,11 +58,8 @@ impl App {
     fn plain_timeline(&self, lines: &mut Vec<String>) {
         if !self.filter_text.is_empty() {
             let found = self.count.map_or(0, |(found, _)| found);
-            lines.push(format!(
-                "filter {}: {}",
-                crate::text::said(&self.filter_text),
-                count(found, "match")
-            ));
+            let text = crate::text::said(&self.filter_text);
+            lines.push(format!("filter {text}: {} found", thousands(found)));
         }
         let Some(window) = &self.timeline.window else {
             return;

@@ -53,8 +53,7 @@ pub fn run(app: &mut App, suspend: &mut dyn FnMut()) -> io::Result<()> {
     let _guard = Guard;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     listen(app.sender())?;
-    terminal.clear()?;
-    let mut last = None;
+    wipe(&mut terminal)?;
     loop {
         draw(&mut terminal, app)?;
         let drawn = Instant::now();
@@ -71,25 +70,24 @@ pub fn run(app: &mut App, suspend: &mut dyn FnMut()) -> io::Result<()> {
                 Effect::Copy(text) => {
                     execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
                 }
-                Effect::Redraw => {
-                    let size = terminal.size()?;
-                    // Some terminals tell of the same size over and over.
-                    if last != Some(size) {
-                        terminal.autoresize()?;
-                    }
-                    last = Some(size);
-                    terminal.clear()?;
-                }
+                Effect::Redraw => wipe(&mut terminal)?,
                 Effect::Suspend => {
                     give_back()?;
                     suspend();
                     take_over()?;
-                    terminal.clear()?;
+                    wipe(&mut terminal)?;
                 }
             }
         }
         thread::sleep(FRAME.saturating_sub(drawn.elapsed()));
     }
+}
+
+/// Clears the screen, so that everything is drawn anew. `Terminal::clear` would ask where the cursor is, and the answer would have
+/// to come past the thread that listens.
+fn wipe(terminal: &mut Terminal<CrosstermBackend<Stdout>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(size.into())
 }
 
 fn draw(terminal: &mut Terminal<CrosstermBackend<Stdout>>, app: &mut App) -> io::Result<()> {

@@ -308,8 +308,11 @@ impl App {
             self.cursor = graph.nodes.last().map_or(graph.lineage, |node| node.seq);
             self.lineage.asked = Some((self.cursor, 0));
         }
-        if let Some(place) = self.lineage.place(self.cursor) {
-            self.lineage.scroll.show(place);
+        match (self.lineage.order, self.lineage.place(self.cursor)) {
+            // What is ordered is read from its top.
+            (order, _) if order != Order::Tree && !same => self.choose_row(0),
+            (_, Some(place)) => self.lineage.scroll.show(place),
+            _ => {}
         }
     }
 
