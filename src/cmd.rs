@@ -26,6 +26,7 @@ mod run;
 mod serve;
 mod status;
 mod verify;
+mod view;
 mod why;
 
 use clap::Subcommand;
@@ -48,6 +49,7 @@ pub(crate) enum Verb {
     Hook(hook::Args),
     List(list::Args),
     Why(why::Args),
+    View(view::Args),
     Verify(verify::Args),
     Prove(prove::Args),
     Reconcile(reconcile::Args),
@@ -89,6 +91,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Hook(args) => hook::run(&args, place, term),
         Verb::List(args) => list::run(&args, place, term),
         Verb::Why(args) => why::run(&args, place, term),
+        Verb::View(args) => view::run(&args, place, term),
         Verb::Verify(args) => verify::run(&args, place, term),
         Verb::Prove(args) => prove::run(&args, place, term),
         Verb::Reconcile(args) => reconcile::run(&args, place, term),

@@ -147,6 +147,11 @@ pub(crate) fn identity() -> Result<PathBuf, Failure> {
     Ok(base("XDG_CONFIG_HOME", ".config")?.join("identity.pem"))
 }
 
+/// A file of the user's settings.
+pub(crate) fn settings(name: &str) -> Result<PathBuf, Failure> {
+    Ok(base("XDG_CONFIG_HOME", ".config")?.join(name))
+}
+
 /// Which identity key answers for which log, as this user has seen.
 pub(crate) fn known_logs() -> Result<KnownLogs, Failure> {
     Ok(KnownLogs::at(

@@ -192,6 +192,14 @@ impl LogDir {
         self.path.join("reserve")
     }
 
+    /// Bytes that the disk beneath still has for this user.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let disk = statfs(&self.path)
+            .map_err(|errno| Error::io("measure", &self.path, std::io::Error::from(errno)))?;
+        let size = u64::try_from(disk.block_size()).unwrap_or(0);
+        Ok(disk.blocks_available().saturating_mul(size))
+    }
+
     /// Makes us the one writer, until the guard is dropped.
     ///
     /// Does not wait for another writer. It waits half a second at most for those who only look ([`LogDir::writer`]).

@@ -26,7 +26,7 @@ use std::fmt;
 
 use tacho_schemas::{Seq, Time};
 
-pub use parse::{FilterError, SYNTAX};
+pub use parse::{FilterError, SYNTAX, keys};
 
 pub(crate) use facts::{Fact, Lineages, facts, paths, test};
 

@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use tacho_schemas::content::{Field, Held, MAX_ROW, Row, Slot};
+use tacho_schemas::content::{Descriptor, Field, Held, MAX_ROW, Row, Slot};
 use tacho_schemas::receipt::Commit;
-use tacho_schemas::record::Record;
+use tacho_schemas::record::{Record, Role};
 use tacho_schemas::tile;
 use tacho_schemas::tree;
 use tacho_schemas::{Hash, Kind, Seq};
@@ -72,6 +72,21 @@ impl Shown {
         self.row
             .text(field)
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The descriptors of its artefacts that are held and fit, with their roles.
+    pub fn descriptors(&self) -> Vec<(Role, Descriptor)> {
+        let Ok(record) = &self.meaning else {
+            return Vec::new();
+        };
+        let held = self.row.artefacts.as_ref();
+        (0_u64..)
+            .zip(record.artefacts())
+            .filter_map(|(place, artefact)| {
+                let salted = held?.get(&place)?;
+                Some((artefact.role, Descriptor::decode(&salted.bytes).ok()?))
+            })
+            .collect()
     }
 }
 

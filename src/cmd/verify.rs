@@ -153,7 +153,7 @@ fn unmet(require: Require, report: &Report) -> Option<String> {
 }
 
 /// The key that this user pinned for the log's name.
-fn pinned(reader: &Option<Reader>) -> Option<Fingerprint> {
+pub(crate) fn pinned(reader: &Option<Reader>) -> Option<Fingerprint> {
     let view = View::new(reader.as_ref()?).ok()?;
     let Body::Genesis(genesis) = view.record(Seq(0)).ok()?.meaning.ok()?.body else {
         return None;

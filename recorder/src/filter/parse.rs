@@ -83,7 +83,7 @@ impl Key {
     }
 
     /// Whether its values are ids, of which there may be any.
-    pub(crate) fn is_open(self) -> bool {
+    pub fn is_open(self) -> bool {
         KEYS.iter()
             .any(|(_, key, values)| *key == self && matches!(values, Values::Name))
     }
@@ -127,6 +127,12 @@ const KEYS: [(&str, Key, Values); 15] = [
 
 /// Keys that are no facts of one record.
 const OTHER_KEYS: [&str; 4] = ["path", "seq", "since", "until"];
+
+/// Every key as it is written, with what it asks for if that is one fact of a record.
+pub fn keys() -> impl Iterator<Item = (&'static str, Option<Key>)> {
+    let facts = KEYS.iter().map(|(name, key, _)| (*name, Some(*key)));
+    facts.chain(OTHER_KEYS.iter().map(|name| (*name, None)))
+}
 
 const FUNCTIONS: [&str; 2] = ["over", "under"];
 

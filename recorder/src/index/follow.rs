@@ -40,15 +40,21 @@ impl Index {
     /// Takes in all that the log holds by now; `progress` hears how many records of how many are done.
     pub fn catch_up(&mut self, reader: &Reader, mut progress: impl FnMut(u64, u64)) -> Result<()> {
         loop {
-            let (done, all, erased) = self.soundly(|index| index.batch(reader))?;
-            if erased {
-                self.soundly(|index| index.forget())?;
-            }
+            let (done, all) = self.catch_up_some(reader)?;
             progress(done, all);
             if done >= all {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes in a few thousand records; says how many are done, of how many. For whoever has other work between.
+    pub fn catch_up_some(&mut self, reader: &Reader) -> Result<(u64, u64)> {
+        let (done, all, erased) = self.soundly(|index| index.batch(reader))?;
+        if erased {
+            self.soundly(|index| index.forget())?;
+        }
+        Ok((done, all))
     }
 
     /// Takes in some records; says how many are done, of how many, and whether text was erased.

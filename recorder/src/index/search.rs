@@ -112,6 +112,54 @@ impl Index {
     }
 }
 
+impl Index {
+    /// How many records meet a filter in each of so many equal pieces of the first `size`.
+    ///
+    /// By the index alone, and without what only a record itself can say: a picture of where to look, never evidence.
+    pub fn density(&self, filter: &Filter, size: u64, pieces: usize) -> Result<Vec<u64>> {
+        let mut counts = vec![0; pieces];
+        let Cover::Found { expression, .. } = cover(&expand(self, filter)?) else {
+            return Ok(counts);
+        };
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1 AND rowid < ?2")
+            .map_err(sql("read"))?;
+        let mut rows = statement
+            .query(params![expression, stored(size)])
+            .map_err(sql("read"))?;
+        while let Some(row) = rows.next().map_err(sql("read"))? {
+            let seq = ours(row.get(0).map_err(sql("read"))?)?;
+            let piece = u128::from(seq) * (pieces as u128) / u128::from(size.max(1));
+            let count = usize::try_from(piece)
+                .ok()
+                .and_then(|at| counts.get_mut(at));
+            if let Some(count) = count {
+                *count += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Ids under a key that begin so, in order, so many at most.
+    pub fn names(&self, key: Key, begins: &str, most: usize) -> Result<Vec<String>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT value FROM names WHERE key = ?1 AND value >= ?2 ORDER BY value")
+            .map_err(sql("read"))?;
+        let mut rows = statement.query([key.name(), begins]).map_err(sql("read"))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(sql("read"))? {
+            let name: String = row.get(0).map_err(sql("read"))?;
+            if !name.starts_with(begins) || found.len() >= most {
+                break;
+            }
+            found.push(name);
+        }
+        Ok(found)
+    }
+}
+
 /// A filter made ready for one index and one moment.
 struct Search<'a> {
     index: &'a Index,

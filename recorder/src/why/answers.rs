@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tacho_schemas::body::work::{Decision, Outcome, Status, Verdict};
 use tacho_schemas::body::{Body, Rationale, RationaleSource};
 use tacho_schemas::canon;
-use tacho_schemas::content::{Alternative, Descriptor, Field, MAX_ROW, Provenance};
+use tacho_schemas::content::{Alternative, Field, MAX_ROW, Provenance};
 use tacho_schemas::links::Link;
 use tacho_schemas::record::{Record, Role, Via};
 use tacho_schemas::{Kind, Seq, tree};
@@ -280,7 +280,7 @@ impl About<'_> {
         )));
         let path = shown.text(Field::Path).map(str::to_owned);
         let mut has_diff = false;
-        for (role, descriptor) in descriptors(&shown) {
+        for (role, descriptor) in shown.descriptors() {
             match self.view.snapshot().artefact(&descriptor.blake3) {
                 Ok(Some(kept)) if role == Role::Diff => {
                     has_diff = true;
@@ -490,21 +490,6 @@ impl About<'_> {
             text: text.to_owned(),
         }
     }
-}
-
-/// The descriptors of a record's artefacts, with their roles.
-pub(super) fn descriptors(shown: &Shown) -> Vec<(Role, Descriptor)> {
-    let Ok(record) = &shown.meaning else {
-        return Vec::new();
-    };
-    let roles = (0_u64..).zip(record.artefacts());
-    let held = shown.row.artefacts.as_ref();
-    roles
-        .filter_map(|(place, artefact)| {
-            let salted = held?.get(&place)?;
-            Some((artefact.role, Descriptor::decode(&salted.bytes).ok()?))
-        })
-        .collect()
 }
 
 /// What the actor did, in a clause.

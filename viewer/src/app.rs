@@ -1,0 +1,899 @@
+//! The state of the viewer, and what an event does to it. Draws nothing, reads nothing: it asks the workers and hears from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+use tacho_recorder::filter::Filter;
+use tacho_recorder::{Clock, LogDir};
+use tacho_schemas::sign::Fingerprint;
+use tacho_schemas::verify::Anchor;
+use tacho_schemas::{Kind, Seq, Time};
+
+use crate::answer::diff::Against;
+use crate::answer::kinds;
+use crate::ask::{
+    Answer, Ask, CopyWhat, News, Reply, RowsAsk, Slot, Standing, Trouble, Verification,
+};
+use crate::keys::{Action, Chord, Keymap};
+use crate::layer::Layer;
+use crate::screen::diff::Diff;
+use crate::screen::explain::Explain;
+use crate::screen::health::HealthScreen;
+use crate::screen::inbox::Inbox;
+use crate::screen::lineage::Lineage;
+use crate::screen::replay::Replay;
+use crate::screen::timeline::Timeline;
+use crate::theme::{ASCII, Glyphs, Theme, UNICODE};
+use crate::worker::{Setting, Workers};
+
+/// The smallest screen on which something can be shown.
+pub(crate) const SMALLEST: (u16, u16) = (60, 16);
+
+/// The lenses on one cursor.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Screen {
+    /// All records.
+    #[default]
+    Timeline,
+    /// Seven answers about one record.
+    Explain,
+    /// What changed.
+    Diff,
+    /// The graph of generations.
+    Lineage,
+    /// The world as of a record.
+    Replay,
+    /// What waits for humans.
+    Inbox,
+    /// Whether the log is whole.
+    Health,
+}
+
+impl Screen {
+    /// All screens, by their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Timeline,
+        Self::Explain,
+        Self::Diff,
+        Self::Lineage,
+        Self::Replay,
+        Self::Inbox,
+        Self::Health,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timeline => "timeline",
+            Self::Explain => "explain",
+            Self::Diff => "diff",
+            Self::Lineage => "lineage",
+            Self::Replay => "replay",
+            Self::Inbox => "inbox",
+            Self::Health => "health",
+        }
+    }
+
+    /// The screen of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|screen| screen.name() == name)
+    }
+}
+
+/// What to show, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The log.
+    pub dir: LogDir,
+    /// What the time is.
+    pub clock: Arc<dyn Clock>,
+    /// Whose log it should be, if that is known.
+    pub trust: Option<(Fingerprint, Anchor)>,
+    /// How the log is called in titles.
+    pub name: String,
+    /// The command that opens this log, for what is copied.
+    pub command: String,
+    /// Colours.
+    pub theme: Theme,
+    /// Only ASCII for signs.
+    pub ascii: bool,
+    /// Which keys do what.
+    pub keys: Keymap,
+    /// What to show first.
+    pub screen: Screen,
+    /// Only records that meet this.
+    pub filter: String,
+    /// The record to begin at; else the newest.
+    pub seq: Option<u64>,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A key.
+    Key(KeyEvent),
+    /// The mouse.
+    Mouse(MouseEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has another size, or was away.
+    Resize,
+    /// Time to end.
+    Stop,
+    /// A worker found something.
+    News(WorkerNews),
+}
+
+/// What a worker found; made and read only here.
+#[derive(Debug)]
+pub struct WorkerNews(pub(crate) News);
+
+/// What the terminal must do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Put this onto the clipboard.
+    Copy(String),
+    /// End.
+    Quit,
+    /// Draw everything anew.
+    Redraw,
+    /// Give the terminal back until somebody wakes us.
+    Suspend,
+}
+
+/// Where somebody was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) screen: Screen,
+    pub(crate) seq: Seq,
+}
+
+/// What a click at a place does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Hit {
+    Act(Action),
+    /// Selects a record.
+    Row(Seq),
+    /// Opens a record.
+    Link(Seq),
+    /// The scrub bar: from its first cell on.
+    Scrub(u16, u16),
+}
+
+/// The viewer.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) options: Options,
+    pub(crate) theme: Theme,
+    pub(crate) glyphs: &'static Glyphs,
+    workers: Workers,
+    events: Receiver<Event>,
+    to_events: Sender<Event>,
+    number: u64,
+    wanted: HashMap<Slot, u64>,
+    effects: Vec<Effect>,
+
+    pub(crate) screen: Screen,
+    /// The record that all screens are about; beyond the end until the log is there.
+    pub(crate) cursor: Seq,
+    pub(crate) standing: Standing,
+    pub(crate) known: bool,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) verification: Verification,
+    back: Vec<Place>,
+    forward: Vec<Place>,
+    pub(crate) markers: BTreeMap<char, Place>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) toast: Option<(String, Instant)>,
+    pub(crate) hits: Vec<(Rect, Hit)>,
+
+    pub(crate) filter_text: String,
+    pub(crate) filter: Filter,
+    /// How many records meet the filter, and whether all were counted.
+    pub(crate) count: Option<(u64, bool)>,
+    /// What n and N go to, and how it is called.
+    seek: Option<(Filter, String)>,
+
+    pub(crate) timeline: Timeline,
+    pub(crate) explain: Explain,
+    pub(crate) diff: Diff,
+    pub(crate) lineage: Lineage,
+    pub(crate) replay: Replay,
+    pub(crate) inbox: Inbox,
+    pub(crate) health: HealthScreen,
+}
+
+/// How long a word at the bottom stays, at least.
+const TOAST: Duration = Duration::from_secs(4);
+
+/// The largest log that is verified without being asked: about a second of one core.
+const AT_ONCE: u64 = 50_000;
+
+/// Places that are remembered.
+const REMEMBERED: usize = 200;
+
+impl App {
+    /// Opens a log to look at it. Nothing is written, except the index beside the log.
+    pub fn new(options: Options) -> Result<Self, String> {
+        let filter = Filter::parse(&options.filter, Time(options.clock.wall_ns()))
+            .map_err(|error| format!("in the filter: {error}"))?;
+        let (to_events, events) = channel();
+        let setting = Setting {
+            dir: options.dir.clone(),
+            clock: Arc::clone(&options.clock),
+            trust: options.trust,
+        };
+        let workers = Workers::start(setting, to_events.clone())
+            .map_err(|error| format!("cannot start the threads that read the log: {error}"))?;
+        let mut app = Self {
+            theme: options.theme,
+            glyphs: if options.ascii { &ASCII } else { &UNICODE },
+            workers,
+            events,
+            to_events,
+            number: 0,
+            wanted: HashMap::new(),
+            effects: Vec::new(),
+            screen: options.screen,
+            cursor: Seq(options.seq.unwrap_or(u64::MAX)),
+            standing: Standing::default(),
+            known: false,
+            trouble: None,
+            verification: Verification::default(),
+            back: Vec::new(),
+            forward: Vec::new(),
+            markers: BTreeMap::new(),
+            layers: Vec::new(),
+            toast: None,
+            hits: Vec::new(),
+            filter_text: options.filter.clone(),
+            filter,
+            count: None,
+            seek: None,
+            timeline: Timeline::new(options.seq.is_none()),
+            explain: Explain::default(),
+            diff: Diff::default(),
+            lineage: Lineage::default(),
+            replay: Replay::default(),
+            inbox: Inbox::default(),
+            health: HealthScreen::default(),
+            options,
+        };
+        app.ask_rows();
+        if app.filter != Filter::Everything {
+            app.ask_count();
+        }
+        app.enter(app.screen);
+        Ok(app)
+    }
+
+    /// Where events are sent to.
+    pub fn sender(&self) -> Sender<Event> {
+        self.to_events.clone()
+    }
+
+    /// Waits for something to happen, handles it and all that has happened meanwhile; false if nothing did.
+    pub fn wait(&mut self, patience: Duration) -> bool {
+        let patience = self
+            .replay
+            .patience()
+            .map_or(patience, |beat| beat.min(patience));
+        let first = match self.events.recv_timeout(patience) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        };
+        let mut happened = first.is_some();
+        if let Some(event) = first {
+            self.handle(event);
+        }
+        // A burst is drawn once; a bound keeps the screen alive under a flood.
+        for _ in 0..256 {
+            let Ok(event) = self.events.try_recv() else {
+                break;
+            };
+            self.handle(event);
+        }
+        happened |= self.beat();
+        if self
+            .toast
+            .as_ref()
+            .is_some_and(|(_, since)| since.elapsed() > TOAST)
+        {
+            self.toast = None;
+            happened = true;
+        }
+        happened
+    }
+
+    /// Waits until every question has its answer and the index is complete, or the time is over; for tests, pictures and pipes.
+    pub fn settle(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        loop {
+            let complete = self.known && self.standing.indexed == self.standing.size;
+            let verified = !matches!(self.verification, Verification::Running { .. });
+            let rows = self.timeline.window.is_some();
+            // Of a log that cannot be read there are no answers.
+            let answered = complete && rows && self.wanted.is_empty();
+            if verified && (answered || self.trouble.is_some()) {
+                return true;
+            }
+            if Instant::now() > until {
+                return false;
+            }
+            self.wait(Duration::from_millis(20));
+        }
+    }
+
+    /// Draws in other colours from here on.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.theme = theme;
+    }
+
+    /// What is asked and not answered, in a line.
+    pub fn open_questions(&self) -> String {
+        let mut open: Vec<String> = self.wanted.keys().map(|slot| format!("{slot:?}")).collect();
+        open.sort();
+        if let Verification::Running { done, all } = &self.verification {
+            open.push(format!("verification at {done} of {all}"));
+        }
+        let Standing { size, indexed, .. } = &self.standing;
+        open.push(format!("index at {indexed} of {size}"));
+        open.join(", ")
+    }
+
+    /// What the terminal must do since this was asked last.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether something is sure to happen by itself soon: playing, or a word that goes away.
+    pub fn is_moving(&self) -> bool {
+        self.replay.is_playing() || self.toast.is_some()
+    }
+
+    /// The time, by the clock of the options.
+    pub(crate) fn now(&self) -> Time {
+        Time(self.options.clock.wall_ns())
+    }
+
+    /// Handles one event.
+    pub fn handle(&mut self, event: Event) {
+        match event {
+            Event::Key(key) if key.kind == KeyEventKind::Release => return,
+            Event::Key(key) => self.key(key),
+            Event::Mouse(mouse) => self.mouse(mouse),
+            Event::Paste(text) => self.paste(&text),
+            Event::Resize => self.effects.push(Effect::Redraw),
+            Event::Stop => self.effects.push(Effect::Quit),
+            Event::News(WorkerNews(news)) => self.news(news),
+        }
+        self.refresh();
+    }
+
+    fn key(&mut self, key: KeyEvent) {
+        self.toast = None;
+        if let Some(layer) = self.layers.pop() {
+            return self.key_in(layer, key);
+        }
+        let Some(chord) = Chord::of(key) else { return };
+        if let Some(action) = self.options.keys.action(chord, self.screen) {
+            self.act(action);
+        }
+    }
+
+    /// Does what a key, a click or the palette asks for.
+    pub(crate) fn act(&mut self, action: Action) {
+        match action {
+            Action::Quit => self.effects.push(Effect::Quit),
+            Action::Redraw => self.effects.push(Effect::Redraw),
+            Action::Suspend => self.effects.push(Effect::Suspend),
+            Action::Show(screen) => self.show(screen),
+            Action::Help => self.layers.push(Layer::help()),
+            Action::Palette => self.layers.push(Layer::palette()),
+            Action::Filter => self.layers.push(Layer::filter(&self.filter_text)),
+            Action::Goto => self.layers.push(Layer::Goto(String::new())),
+            Action::Copy => self.layers.push(Layer::Copy),
+            Action::Mark => self.layers.push(Layer::Mark),
+            Action::JumpMark => self.layers.push(Layer::JumpMark),
+            Action::CopyId => self.copy(format!("#{}", self.cursor)),
+            Action::CopyHash => self.ask(Ask::Copy(self.cursor, CopyWhat::Hash)),
+            Action::CopyRecord => self.ask(Ask::Copy(self.cursor, CopyWhat::Record)),
+            Action::CopyProof => self.copy(format!("tacho prove inclusion {}", self.cursor)),
+            Action::CopyCommand => self.copy(self.command()),
+            Action::Out => self.out(),
+            Action::Back => self.travel(true),
+            Action::Forward => self.travel(false),
+            Action::Theme => {
+                self.theme = self.theme.next();
+                let name = Theme::ALL.iter().find(|(_, theme)| *theme == self.theme);
+                self.say(format!("theme {}", name.map_or("", |(name, _)| name)));
+            }
+            Action::Verify => {
+                self.verify();
+                self.show(Screen::Health);
+            }
+            Action::Same => self.same(),
+            Action::Next => self.seek(true),
+            Action::Previous => self.seek(false),
+            Action::Follow => {
+                self.timeline.follow = !self.timeline.follow;
+                if self.timeline.follow {
+                    self.show(Screen::Timeline);
+                    self.cursor = Seq(u64::MAX);
+                    self.ask_rows();
+                }
+            }
+            Action::Diff | Action::DiffRoot => {
+                self.diff.against = match action {
+                    Action::DiffRoot if self.screen == Screen::Diff => self.diff.against.next(),
+                    Action::DiffRoot => Against::Root,
+                    _ => Against::Parent,
+                };
+                self.show(Screen::Diff);
+            }
+            Action::Step => self.step(true),
+            Action::StepBack => self.step(false),
+            other => self.act_on_screen(other),
+        }
+    }
+
+    fn act_on_screen(&mut self, action: Action) {
+        match self.screen {
+            Screen::Timeline => self.timeline_act(action),
+            Screen::Explain => self.explain_act(action),
+            Screen::Diff => self.diff_act(action),
+            Screen::Lineage => self.lineage_act(action),
+            Screen::Replay => self.replay_act(action),
+            Screen::Inbox => self.inbox_act(action),
+            Screen::Health => self.health_act(action),
+        }
+    }
+
+    /// One layer back: help and inputs are closed where they are; here a screen, then the filter.
+    fn out(&mut self) {
+        if self.screen != Screen::Timeline {
+            self.show(Screen::Timeline);
+        } else if self.filter != Filter::Everything {
+            self.set_filter(String::new(), Filter::Everything);
+        } else if self.timeline.zoomed {
+            self.timeline.zoomed = false;
+        }
+    }
+
+    /// Shows another lens on the same record.
+    pub(crate) fn show(&mut self, screen: Screen) {
+        if screen == self.screen {
+            return;
+        }
+        self.remember();
+        self.enter(screen);
+    }
+
+    fn enter(&mut self, screen: Screen) {
+        self.screen = screen;
+        match screen {
+            Screen::Lineage => self.lineage.asked = None,
+            Screen::Inbox => self.ask(Ask::Holds),
+            Screen::Health => {
+                self.ask(Ask::Health);
+                if matches!(self.verification, Verification::NotAsked) {
+                    self.verify();
+                }
+            }
+            Screen::Replay => self.replay.asked_density = None,
+            Screen::Timeline | Screen::Explain | Screen::Diff => {}
+        }
+    }
+
+    /// Goes to a record on another screen, so that one can come back.
+    pub(crate) fn open(&mut self, screen: Screen, seq: Seq) {
+        self.remember();
+        self.cursor = seq;
+        self.timeline.follow = false;
+        if screen != self.screen {
+            self.enter(screen);
+        }
+    }
+
+    fn remember(&mut self) {
+        let here = self.here();
+        if self.back.last() != Some(&here) {
+            self.back.push(here);
+        }
+        if self.back.len() > REMEMBERED {
+            self.back.remove(0);
+        }
+        self.forward.clear();
+    }
+
+    pub(crate) fn here(&self) -> Place {
+        Place {
+            screen: self.screen,
+            seq: self.cursor,
+        }
+    }
+
+    fn travel(&mut self, back: bool) {
+        let here = self.here();
+        let (from, to) = match back {
+            true => (&mut self.back, &mut self.forward),
+            false => (&mut self.forward, &mut self.back),
+        };
+        match from.pop() {
+            Some(place) => {
+                to.push(here);
+                self.timeline.follow = false;
+                self.cursor = place.seq;
+                if self.screen != place.screen {
+                    self.enter(place.screen);
+                }
+            }
+            None => self.say(match back {
+                true => "nowhere to go back to".to_owned(),
+                false => "nowhere to go forward to".to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn jump(&mut self, place: Place) {
+        self.open(place.screen, place.seq);
+    }
+
+    /// One record on or back, whatever the screen; on replay, one step of its sort.
+    fn step(&mut self, onward: bool) {
+        if self.screen == Screen::Replay {
+            return self.replay_step(onward);
+        }
+        self.timeline.follow = false;
+        if self.filter == Filter::Everything {
+            let last = self.standing.size.saturating_sub(1);
+            let next = match onward {
+                true => self.cursor.0.saturating_add(1).min(last),
+                false => self.cursor.0.saturating_sub(1),
+            };
+            self.cursor = Seq(next);
+        } else {
+            let filter = self.filter.clone();
+            self.ask_seek(onward, filter, "record that meets the filter".to_owned());
+        }
+    }
+
+    fn same(&mut self) {
+        let kind = self.timeline.row(self.cursor).and_then(|row| row.kind);
+        match kind {
+            Some(kind) => {
+                self.seek = Some((kinds(&[kind]), kind.name().to_owned()));
+                self.say(format!("n and N go to the next and the previous {kind}"));
+            }
+            None => self.say("the record here is not understood".to_owned()),
+        }
+    }
+
+    fn seek(&mut self, onward: bool) {
+        let (filter, what) = match &self.seek {
+            Some((filter, what)) => (filter.clone(), what.clone()),
+            None if self.filter != Filter::Everything => (
+                Filter::Everything,
+                "record that meets the filter".to_owned(),
+            ),
+            None => (kinds(&[Kind::Mutation]), Kind::Mutation.name().to_owned()),
+        };
+        let filter = Filter::all(vec![filter, self.filter.clone()]);
+        self.ask_seek(onward, filter, what);
+    }
+
+    pub(crate) fn ask_seek(&mut self, onward: bool, filter: Filter, what: String) {
+        let from = self.cursor.0;
+        self.ask(Ask::Seek {
+            from,
+            onward,
+            filter,
+        });
+        self.replay.seeking = Some((onward, what));
+    }
+
+    /// Shows only what meets a filter.
+    pub(crate) fn set_filter(&mut self, text: String, filter: Filter) {
+        self.filter_text = text;
+        self.filter = filter;
+        self.count = None;
+        self.wanted.remove(&Slot::Count);
+        self.timeline.window = None;
+        self.ask_rows();
+        if self.filter != Filter::Everything {
+            self.ask_count();
+        }
+    }
+
+    pub(crate) fn verify(&mut self) {
+        if !matches!(self.verification, Verification::Running { .. }) {
+            self.verification = Verification::Running { done: 0, all: 0 };
+            self.workers.verify();
+        }
+    }
+
+    pub(crate) fn say(&mut self, text: String) {
+        self.toast = Some((text, Instant::now()));
+    }
+
+    pub(crate) fn copy(&mut self, text: String) {
+        let shown = crate::text::cut(&crate::text::said(&text), 48);
+        self.say(format!("copied {shown}"));
+        self.effects.push(Effect::Copy(text));
+    }
+
+    /// The command that opens this view again.
+    pub(crate) fn command(&self) -> String {
+        let mut command = format!("{} --seq {}", self.options.command, self.cursor);
+        if self.screen != Screen::Timeline {
+            command.push_str(&format!(" --screen {}", self.screen.name()));
+        }
+        if !self.filter_text.is_empty() {
+            // For a shell: what is between single quotes stays as it is.
+            let quoted = self.filter_text.replace('\'', "'\\''");
+            command.push_str(&format!(" --filter '{quoted}'"));
+        }
+        command
+    }
+
+    fn paste(&mut self, text: &str) {
+        if let Some(Layer::Filter(editor)) = self.layers.last_mut() {
+            // A line end in pasted text is no Enter.
+            let line: String = text.chars().filter(|c| !c.is_control()).collect();
+            editor.insert(&line);
+        }
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) {
+        let at = Position::new(mouse.column, mouse.row);
+        match mouse.kind {
+            MouseEventKind::ScrollDown => self.wheel(Action::Down),
+            MouseEventKind::ScrollUp => self.wheel(Action::Up),
+            MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
+                let hits = self.hits.iter().rev();
+                let hit = hits
+                    .clone()
+                    .find(|(rect, _)| rect.contains(at))
+                    .map(|(_, hit)| *hit);
+                let dragged = matches!(mouse.kind, MouseEventKind::Drag(_));
+                match hit {
+                    Some(Hit::Scrub(first, cells)) => self.scrub(mouse.column, first, cells),
+                    _ if dragged || !self.layers.is_empty() => {}
+                    Some(Hit::Act(action)) => self.act(action),
+                    Some(Hit::Row(seq)) if seq == self.cursor => self.act(Action::Enter),
+                    Some(Hit::Row(seq)) => {
+                        self.timeline.follow = false;
+                        self.select(seq);
+                    }
+                    Some(Hit::Link(seq)) => self.open(Screen::Explain, seq),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn wheel(&mut self, action: Action) {
+        if self.layers.is_empty() {
+            (0..3).for_each(|_| self.act(action));
+        } else if let Some(Layer::Help { scroll, .. }) = self.layers.last_mut() {
+            *scroll = match action {
+                Action::Down => scroll.saturating_add(3),
+                _ => scroll.saturating_sub(3),
+            };
+        }
+    }
+
+    /// Puts the cursor on a record without leaving the screen.
+    pub(crate) fn select(&mut self, seq: Seq) {
+        self.cursor = seq;
+    }
+
+    fn scrub(&mut self, column: u16, first: u16, cells: u16) {
+        let place = u64::from(column.saturating_sub(first));
+        let last = self.standing.size.saturating_sub(1);
+        let cells = u64::from(cells.max(2)) - 1;
+        let seq = u128::from(place) * u128::from(last) / u128::from(cells);
+        self.cursor = Seq(u64::try_from(seq).unwrap_or(u64::MAX).min(last));
+        self.timeline.follow = false;
+    }
+
+    /// Asks; the answer comes as an event.
+    pub(crate) fn ask(&mut self, ask: Ask) {
+        self.number += 1;
+        self.wanted.insert(ask.slot(), self.number);
+        self.workers.ask(self.number, ask);
+    }
+
+    pub(crate) fn ask_rows(&mut self) {
+        self.timeline.asked = Some(self.cursor);
+        self.ask(Ask::Rows(RowsAsk {
+            near: self.cursor.0,
+            filter: self.filter.clone(),
+        }));
+    }
+
+    fn ask_count(&mut self) {
+        let filter = self.filter.clone();
+        self.ask(Ask::Count {
+            filter,
+            next: 0,
+            found: 0,
+        });
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Trouble(trouble) => {
+                self.trouble = Some(trouble);
+                self.wanted.clear();
+                if matches!(self.verification, Verification::NotAsked) {
+                    self.verify();
+                }
+            }
+            News::Verification(verification) => self.verification = verification,
+            News::Standing(standing) => self.stand(standing),
+            News::Reply(reply) => self.reply(reply),
+        }
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        if self.trouble.take().is_some() {
+            self.ask_rows();
+        }
+        let grown = standing.size > self.standing.size && self.known;
+        let indexed =
+            standing.indexed == standing.size && self.standing.indexed < self.standing.size;
+        if standing.size < self.standing.size {
+            let text = "the log has fewer records than before: it was cut, verify it";
+            self.say(text.to_owned());
+        }
+        let first = !self.known;
+        self.known = true;
+        self.standing = standing;
+        // A small log is verified at once; for a large one somebody must ask.
+        if first
+            && self.standing.size <= AT_ONCE
+            && matches!(self.verification, Verification::NotAsked)
+        {
+            self.verify();
+        }
+        if grown {
+            self.timeline.grown();
+            if self.timeline.follow {
+                self.cursor = Seq(u64::MAX);
+            }
+            if self.timeline.follow || self.timeline.is_at_end() {
+                self.ask_rows();
+            }
+        }
+        if grown || indexed {
+            if self.filter != Filter::Everything {
+                self.ask_count();
+            }
+            self.explain.asked = None;
+            self.replay.asked = None;
+            self.replay.asked_density = None;
+            self.lineage.asked = None;
+            if self.screen == Screen::Inbox {
+                self.ask(Ask::Holds);
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        if self.wanted.get(&reply.slot) != Some(&reply.number) {
+            return;
+        }
+        if reply.last {
+            self.wanted.remove(&reply.slot);
+        }
+        match reply.answer {
+            Answer::Rows(window) => self.take_rows(window),
+            Answer::Explain(explained) => self.explain.take(*explained),
+            Answer::Diff(changes) => self.diff.take(*changes),
+            Answer::Lineage(graph) => self.take_graph(graph.map(|graph| *graph)),
+            Answer::World(world) => self.replay.take(*world),
+            Answer::Density(density) => self.replay.density = Some(density),
+            Answer::Holds(holds) => self.inbox.take(holds, self.cursor),
+            Answer::Health(health) => self.health.health = Some(*health),
+            Answer::Count { found, done } => self.count = Some((found, done)),
+            Answer::Copy(text) => self.copy(text),
+            Answer::Linked(seq, later, rows) => self.explain.unfold(seq, later, rows),
+            Answer::Names(names) => {
+                if let Some(Layer::Filter(editor)) = self.layers.last_mut() {
+                    editor.take_names(&names);
+                }
+            }
+            Answer::Seek(found) => self.found(found),
+            Answer::Failed(trouble) => self.failed(reply.slot, trouble),
+        }
+    }
+
+    fn found(&mut self, found: Option<Seq>) {
+        let sought = self.replay.seeking.take();
+        match (found, sought) {
+            (Some(seq), _) => {
+                self.timeline.follow = false;
+                self.cursor = seq;
+            }
+            (None, Some((onward, what))) => {
+                self.replay.stop();
+                let side = if onward { "later" } else { "earlier" };
+                self.say(format!("no {side} {what}"));
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn failed(&mut self, slot: Slot, trouble: Trouble) {
+        match slot {
+            Slot::Rows => self.timeline.fail(trouble),
+            Slot::Explain => self.explain.fail(trouble),
+            Slot::Diff => self.diff.fail(trouble),
+            _ => {
+                let next = trouble
+                    .next
+                    .map_or(String::new(), |next| format!(" ({next})"));
+                self.say(format!("{}{next}", trouble.what));
+            }
+        }
+    }
+
+    /// Time goes on: playing steps.
+    fn beat(&mut self) -> bool {
+        if self.replay.is_due() && !self.wanted.contains_key(&Slot::Seek) {
+            self.replay_step(true);
+            self.refresh();
+            return true;
+        }
+        false
+    }
+
+    /// Asks for what the screen needs and does not have.
+    fn refresh(&mut self) {
+        if self.trouble.is_some() || self.timeline.window.is_none() {
+            return;
+        }
+        if self.timeline.needs(self.cursor) && self.timeline.asked != Some(self.cursor) {
+            self.ask_rows();
+        }
+        // Beyond the end until the first rows are there.
+        if self.cursor.0 == u64::MAX {
+            return;
+        }
+        let cursor = self.cursor;
+        match self.screen {
+            Screen::Timeline | Screen::Explain => {
+                if self.explain.asked != Some(cursor) {
+                    self.explain.asked = Some(cursor);
+                    self.ask(Ask::Explain(cursor));
+                }
+            }
+            Screen::Diff => {
+                let key = Some((cursor, self.diff.against));
+                if self.diff.asked != key {
+                    self.diff.asked = key;
+                    self.ask(Ask::Diff(cursor, self.diff.against));
+                }
+            }
+            Screen::Lineage => self.lineage_refresh(),
+            Screen::Replay => {
+                if self.replay.asked != Some(cursor) {
+                    self.replay.asked = Some(cursor);
+                    self.ask(Ask::World(cursor));
+                }
+                let pieces = usize::from(self.replay.cells);
+                if pieces > 0 && self.replay.asked_density != Some(pieces) {
+                    self.replay.asked_density = Some(pieces);
+                    self.ask(Ask::Density { pieces });
+                }
+            }
+            Screen::Inbox | Screen::Health => {}
+        }
+    }
+}

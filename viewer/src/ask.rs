@@ -1,0 +1,225 @@
+//! What the screens ask of the log, and what they get.
+//!
+//! Each question has its slot; the newest question of a slot replaces one that still waits, and an answer to an older one is thrown
+//! away. So a held-down key never queues up work.
+
+use std::ops::Range;
+
+use tacho_recorder::filter::{Filter, Key};
+use tacho_schemas::verify::Report;
+use tacho_schemas::{Seq, Time};
+
+use crate::answer::diff::{Against, Changes};
+use crate::answer::explain::Explained;
+use crate::answer::health::Health;
+use crate::answer::holds::Hold;
+use crate::answer::lineage::Graph;
+use crate::answer::world::World;
+use crate::row::Row;
+
+/// A question.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// Records around a number.
+    Rows(RowsAsk),
+    /// The next record from here, or the one before, that meets both filters.
+    Seek {
+        from: u64,
+        onward: bool,
+        filter: Filter,
+    },
+    /// Values that complete what is being typed.
+    Names { key: Key, begins: String },
+    /// The seven answers.
+    Explain(Seq),
+    /// Earlier or later records that a record is linked with.
+    Linked { seq: Seq, later: bool },
+    /// What changed.
+    Diff(Seq, Against),
+    /// The lineage around a record; or the one so many places on from there.
+    Lineage { near: Seq, shift: i64 },
+    /// The world as of a record.
+    World(Seq),
+    /// Something to be copied.
+    Copy(Seq, CopyWhat),
+    /// What waits for humans.
+    Holds,
+    /// Keys, checkpoints, disk.
+    Health,
+    /// Where in the log much happens.
+    Density { pieces: usize },
+    /// How many records meet a filter; goes on where it was.
+    Count {
+        filter: Filter,
+        next: u64,
+        found: u64,
+    },
+}
+
+/// Which records are wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct RowsAsk {
+    /// Around this one.
+    pub(crate) near: u64,
+    /// Those that meet this.
+    pub(crate) filter: Filter,
+}
+
+/// What is copied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CopyWhat {
+    Hash,
+    Record,
+}
+
+/// Where a question waits; the order is that of the answers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Slot {
+    Rows,
+    Seek,
+    Names,
+    Copy,
+    Explain,
+    Diff,
+    Linked,
+    World,
+    Lineage,
+    Holds,
+    Health,
+    Density,
+    Count,
+}
+
+impl Ask {
+    pub(crate) fn slot(&self) -> Slot {
+        match self {
+            Self::Rows(_) => Slot::Rows,
+            Self::Seek { .. } => Slot::Seek,
+            Self::Names { .. } => Slot::Names,
+            Self::Copy(..) => Slot::Copy,
+            Self::Explain(_) => Slot::Explain,
+            Self::Diff(..) => Slot::Diff,
+            Self::Linked { .. } => Slot::Linked,
+            Self::World(_) => Slot::World,
+            Self::Lineage { .. } => Slot::Lineage,
+            Self::Holds => Slot::Holds,
+            Self::Health => Slot::Health,
+            Self::Density { .. } => Slot::Density,
+            Self::Count { .. } => Slot::Count,
+        }
+    }
+}
+
+/// An answer to the question with this number.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) slot: Slot,
+    pub(crate) number: u64,
+    pub(crate) answer: Answer,
+    /// Nothing more comes to this question.
+    pub(crate) last: bool,
+}
+
+/// What a question got.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Rows(Window),
+    Seek(Option<Seq>),
+    Names(Vec<String>),
+    Copy(String),
+    Explain(Box<Explained>),
+    Linked(Seq, bool, Vec<Row>),
+    Diff(Box<Changes>),
+    World(Box<World>),
+    Lineage(Option<Box<Graph>>),
+    Holds(Vec<Hold>),
+    Health(Box<Health>),
+    Density(Density),
+    Count { found: u64, done: bool },
+    Failed(Trouble),
+}
+
+/// Records in order, with what lies beyond them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) rows: Vec<Row>,
+    /// Nothing that meets the filter comes before or after.
+    pub(crate) whole: Ends,
+    /// Found by an index that covers so much.
+    pub(crate) searched: Option<Range<u64>>,
+    /// Terms without which something would be found, if nothing was.
+    pub(crate) without: Vec<String>,
+}
+
+/// Which ends of a window are ends of the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Ends {
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+}
+
+/// Where in the log much happens: one number for each piece.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Density {
+    pub(crate) size: u64,
+    pub(crate) changes: Vec<u64>,
+    pub(crate) holds: Vec<u64>,
+    pub(crate) denies: Vec<u64>,
+    pub(crate) kills: Vec<u64>,
+}
+
+/// Why something cannot be shown, and what to do next; both are safe to draw.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Trouble {
+    pub(crate) what: String,
+    pub(crate) next: Option<String>,
+}
+
+impl From<&tacho_recorder::Error> for Trouble {
+    fn from(error: &tacho_recorder::Error) -> Self {
+        Self {
+            what: crate::text::said(&error.to_string()),
+            next: error.hint().map(crate::text::said),
+        }
+    }
+}
+
+/// The state of the log as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    /// Its name.
+    pub(crate) origin: String,
+    /// How many records there are.
+    pub(crate) size: u64,
+    /// How many of them the index covers.
+    pub(crate) indexed: u64,
+    /// Kills without a release, newest first: record, scope and target.
+    pub(crate) kills: Vec<(Seq, String, Time)>,
+    /// Holds that still wait.
+    pub(crate) held: usize,
+    /// Somebody writes the log right now.
+    pub(crate) live: bool,
+}
+
+/// How far verification is.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Verification {
+    #[default]
+    NotAsked,
+    Running {
+        done: u64,
+        all: u64,
+    },
+    Done(Box<Report>),
+    Failed(Trouble),
+}
+
+/// What threads tell the screen.
+#[derive(Debug)]
+pub(crate) enum News {
+    Reply(Reply),
+    Standing(Standing),
+    Verification(Verification),
+    /// The log cannot be read any more, or not at all.
+    Trouble(Trouble),
+}
