@@ -1,6 +1,8 @@
 //! `tacho export`: the log in formats that others read.
 
 mod atif;
+mod jsonl;
+mod out;
 mod tiles;
 
 use clap::Subcommand;
@@ -18,12 +20,14 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Format {
     Atif(atif::Args),
+    Jsonl(jsonl::Args),
     Tiles(tiles::Args),
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match &args.format {
         Format::Atif(args) => atif::run(args, place, term),
+        Format::Jsonl(args) => jsonl::run(args, place, term),
         Format::Tiles(args) => tiles::run(args, place, term),
     }
 }
