@@ -5,6 +5,7 @@
 //! ```
 
 pub mod atif;
+pub mod bundle;
 pub mod line;
 pub mod select;
 pub mod whole;

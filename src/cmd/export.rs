@@ -1,6 +1,7 @@
 //! `tacho export`: the log in formats that others read.
 
 mod atif;
+mod bundle;
 mod jsonl;
 mod out;
 mod tiles;
@@ -20,6 +21,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Format {
     Atif(atif::Args),
+    Bundle(bundle::Args),
     Jsonl(jsonl::Args),
     Tiles(tiles::Args),
 }
@@ -27,6 +29,7 @@ enum Format {
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     match &args.format {
         Format::Atif(args) => atif::run(args, place, term),
+        Format::Bundle(args) => bundle::run(args, place, term),
         Format::Jsonl(args) => jsonl::run(args, place, term),
         Format::Tiles(args) => tiles::run(args, place, term),
     }

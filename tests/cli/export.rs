@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::home::Home;
+use super::home::{Home, MESSAGE};
 
 /// An action with a rationale, and a mutation with files.
 const WORK: [&str; 3] = [
@@ -112,4 +112,97 @@ fn an_export_of_nothing_is_not_a_good_answer() {
         .refused(1, "no record was chosen");
     home.run(["export", "jsonl", "--filter", "kind:"])
         .refused(2, "in the filter");
+}
+
+#[test]
+fn a_bundle_is_verified_without_a_log_and_claims_only_what_it_shows() {
+    let home = home();
+    home.record_many(20);
+    let ran = home.run([
+        "export",
+        "bundle",
+        "m.tacho",
+        "--filter",
+        "kind:mutation",
+        "--withhold",
+        "before",
+        "--json",
+    ]);
+    let made = &ran.json()[0];
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((&made["chosen"], &made["withheld"]), (&1.into(), &1.into()));
+    let size = made["size"].as_u64().unwrap();
+    assert!(made["shown"].as_u64().unwrap() < size, "{made}");
+    // The pin vouches here.
+    let here = home.run(["verify", "m.tacho"]).good();
+    assert!(here.out.contains("an excerpt"), "{}", here.out);
+    assert!(here.out.contains("1 are withheld"), "{}", here.out);
+    assert!(here.out.ends_with("verified\n"), "{}", here.out);
+    let whole = home.run(["verify", "m.tacho", "--require", "complete"]);
+    assert_eq!(whole.code, 1);
+    assert!(whole.out.contains("✗ required complete"), "{}", whole.out);
+    // Elsewhere, by the fingerprint alone.
+    let keys = home.run(["key", "show", "--json"]).good().json();
+    let identity = keys[0]["identity"].as_str().unwrap().to_owned();
+    let elsewhere = Home::empty();
+    fs::copy(home.path("m.tacho"), elsewhere.path("m.tacho")).unwrap();
+    assert_eq!(elsewhere.run(["verify", "m.tacho"]).code, 1);
+    elsewhere
+        .run(["verify", "m.tacho", "--trust", &identity])
+        .good();
+    // A receipt that was kept is compared if the bundle shows the tree at its size.
+    let receipt = home.record(&[MESSAGE]).good().out;
+    fs::write(home.path("receipt.json"), receipt).unwrap();
+    home.run([
+        "export",
+        "bundle",
+        "n.tacho",
+        "-f",
+        "kind:mutation",
+        "--against",
+        "receipt.json",
+    ]);
+    let joined = home
+        .run(["verify", "n.tacho", "--against", "receipt.json"])
+        .good();
+    assert!(
+        joined.out.contains("a mark from outside fits"),
+        "{}",
+        joined.out
+    );
+    let later = home.run(["verify", "m.tacho", "--against", "receipt.json"]);
+    assert_eq!(later.code, 1, "{later:?}");
+    home.run(["export", "bundle", "m.tacho"])
+        .refused_with_hint(2, "exists");
+    home.run(["export", "bundle", "-"])
+        .refused_with_hint(2, "needs a file");
+    home.run(["export", "bundle", "x.tacho", "-f", "kind:kill"])
+        .refused_with_hint(2, "no record meets the filter");
+    assert_eq!(files(&home), ["m.tacho", "n.tacho", "receipt.json"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_no_half_file() {
+    let home = home();
+    home.record_many(1000);
+    for format in ["bundle", "jsonl"] {
+        // The shell's limit stands for the disk: a write beyond it fails.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 128; exec {} export {format} full.out",
+            env!("CARGO_BIN_EXE_tacho")
+        );
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]).current_dir(home.path("."));
+        for (name, value) in home.command(["x"]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{format}: {said}");
+        assert!(said.contains("cannot write `full.out`"), "{said}");
+        assert_eq!(files(&home), Vec::<String>::new(), "{format}");
+    }
 }

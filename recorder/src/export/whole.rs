@@ -21,6 +21,7 @@ pub struct Whole {
     path: PathBuf,
     beside: PathBuf,
     file: BufWriter<File>,
+    written: u64,
     finished: bool,
 }
 
@@ -47,6 +48,7 @@ impl Whole {
             path: path.to_owned(),
             beside,
             file: BufWriter::with_capacity(1 << 18, file),
+            written: 0,
             finished: false,
         })
     }
@@ -56,14 +58,33 @@ impl Whole {
         let path = &self.path;
         self.file
             .write_all(bytes)
-            .map_err(|e| Error::io("write", path, e))
+            .map_err(|e| Error::io("write", path, e))?;
+        let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.written = self.written.saturating_add(more);
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Where the bytes lie until the file has its name, to look at them once more after [`Self::settle`].
+    pub(crate) fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Makes the bytes durable.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let io = |e| Error::io("write", &self.path, e);
+        self.file.flush().map_err(io)?;
+        self.file.get_ref().sync_all().map_err(io)
     }
 
     /// Makes the file durable and gives it its name.
     pub fn finish(mut self) -> Result<()> {
+        self.settle()?;
         let io = |e| Error::io("write", &self.path, e);
-        self.file.flush().map_err(io)?;
-        self.file.get_ref().sync_all().map_err(io)?;
         let flags = RenameFlags::RENAME_NOREPLACE;
         match renameat2(AT_FDCWD, &self.beside, AT_FDCWD, &self.path, flags) {
             Ok(()) => {}
