@@ -4,10 +4,14 @@
 //! select ─▶ Shown (checked) ─▶ withhold ─▶ line | bundle | … ─▶ whole (a file, or none)
 //! ```
 
+pub mod acts;
 pub mod atif;
 pub mod bundle;
 pub mod line;
+pub mod ocsf;
+pub mod population;
 pub mod select;
+pub mod statement;
 pub mod whole;
 pub mod withhold;
 

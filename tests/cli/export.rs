@@ -109,7 +109,7 @@ fn a_file_is_there_whole_or_not_at_all() {
 fn an_export_of_nothing_is_not_a_good_answer() {
     let home = home();
     home.run(["export", "jsonl", "--filter", "kind:kill"])
-        .refused(1, "no record was chosen");
+        .refused(1, "nothing was written");
     home.run(["export", "jsonl", "--filter", "kind:"])
         .refused(2, "in the filter");
 }
@@ -205,4 +205,73 @@ fn a_disk_that_fills_up_leaves_no_half_file() {
         assert!(said.contains("cannot write `full.out`"), "{said}");
         assert_eq!(files(&home), Vec::<String>::new(), "{format}");
     }
+}
+
+/// The lines of a file that was exported.
+fn exported(home: &Home, args: &[&str]) -> (Vec<String>, String) {
+    let ran = home.run(["export"].iter().chain(args));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines = ran.out.lines().map(|line| line.trim_end().to_owned());
+    (lines.collect(), ran.err)
+}
+
+#[test]
+fn a_sample_is_drawn_by_its_seed_alone() {
+    let home = home();
+    home.record_many(40);
+    let (population, _) = exported(&home, &["csv"]);
+    let draw = |seed: &str| exported(&home, &["csv", "--sample", "5", "--seed", seed]).0;
+    let sample = draw("a");
+    assert_eq!(sample.len(), 6);
+    assert_eq!(sample, draw("a"));
+    assert_ne!(sample, draw("b"));
+    for row in &sample[1..] {
+        let (row, _) = row.rsplit_once(',').unwrap();
+        assert!(population.iter().any(|other| other == row), "{row}");
+    }
+    // What a spreadsheet would run is text.
+    home.record(&[r#"{"kind":"message","actor":{"type":"agent","id":"=cmd|calc!A1"},"body":{"speaker":"assistant"}}"#])
+        .good();
+    let (rows, said) = exported(&home, &["csv", "-f", "actor:=cmd*"]);
+    assert!(rows[1].contains(",'=cmd|calc!A1,"), "{}", rows[1]);
+    assert!(said.contains("not in it: 1 guarded_cells"), "{said}");
+    assert_eq!(home.run(["export", "csv", "--sample", "5"]).code, 2);
+}
+
+#[test]
+fn every_record_becomes_something_or_is_counted() {
+    let home = home();
+    let key = home.identity();
+    let key = key.to_str().unwrap();
+    let size = home
+        .run(["list", "--json", "--count", "0"])
+        .good()
+        .json()
+        .len();
+    for args in [&["ocsf"][..], &["intoto", "--key", key]] {
+        let (lines, said) = exported(&home, args);
+        let lost = said
+            .lines()
+            .filter(|line| line.contains("no_class:") || line.contains("no_statement:"));
+        let lost: usize = lost
+            .map(|line| {
+                line.split("not in it: ")
+                    .nth(1)
+                    .unwrap()
+                    .split(' ')
+                    .next()
+                    .unwrap()
+                    .parse::<usize>()
+                    .unwrap()
+            })
+            .sum();
+        assert_eq!(lines.len() + lost, size, "{args:?}: {said}");
+        assert!(!lines.is_empty());
+    }
+    home.run(["export", "ocsf", "-f", "kind:boot"])
+        .refused(1, "nothing was written");
+    home.run(["export", "intoto", "--key", "none.pem"])
+        .refused(2, "none.pem");
+    home.run(["export", "acts", "acts"])
+        .refused(1, "nothing was written");
 }

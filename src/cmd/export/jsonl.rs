@@ -2,7 +2,7 @@
 
 use tacho_recorder::export::line::Lines;
 
-use super::out::{self, Choice, From, Hide};
+use super::out::{self, Choice, From, Hide, Out};
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term};
 
@@ -26,9 +26,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let mut lines = Lines::new(args.hide.withhold()?);
     let from = From::open(place)?;
-    let chosen = from.stream(&args.choice, term, b"", |shown, out| {
-        Ok(lines.take(shown, out)?)
-    })?;
+    let out = Out::open(args.choice.out())?;
+    let chosen = from.stream(
+        (&args.choice, out),
+        term,
+        b"",
+        &mut lines,
+        |lines, shown, out| Ok(lines.take(shown, out)?),
+        |_, _| (),
+    )?;
     if lines.written != chosen {
         return Err(Failure::new(format!(
             "{chosen} records were chosen, and {} written",

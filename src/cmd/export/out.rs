@@ -31,6 +31,13 @@ pub(crate) struct Choice {
     out: PathBuf,
 }
 
+impl Choice {
+    /// Where the export goes.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+}
+
 /// Text and files that do not leave.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Hide {
@@ -116,16 +123,18 @@ impl From {
         Ok(Self { dir, reader, size })
     }
 
-    /// Shows each chosen record to `f`, which appends what it makes of it; writes it all to the chosen place.
-    pub(crate) fn stream(
+    /// Shows each chosen record to `take`, which appends what it makes of it, and lets `end` append the rest; writes it all to the
+    /// chosen place.
+    pub(crate) fn stream<T>(
         &self,
-        choice: &Choice,
+        (choice, mut out): (&Choice, Out),
         term: &Term,
         head: &[u8],
-        mut f: impl FnMut(Shown, &mut Vec<u8>) -> Result<(), Failure>,
+        made: &mut T,
+        mut take: impl FnMut(&mut T, Shown, &mut Vec<u8>) -> Result<(), Failure>,
+        end: impl FnOnce(&mut T, &mut Vec<u8>),
     ) -> Result<u64, Failure> {
         let filter = filter(&choice.filter)?;
-        let mut out = Out::open(&choice.out)?;
         let mut progress = term.progress("exporting");
         let mut gathered = head.to_vec();
         let mut chosen = 0;
@@ -136,10 +145,11 @@ impl From {
             |done, all| progress.show(done, all),
             |shown| {
                 chosen += 1;
-                f(shown, &mut gathered)?;
+                take(made, shown, &mut gathered)?;
                 out.drain(&mut gathered)
             },
         )?;
+        end(made, &mut gathered);
         out.finish(&gathered)?;
         Ok(chosen)
     }
@@ -165,7 +175,7 @@ pub(crate) fn say_losses(losses: &Losses, term: &mut Term) {
 /// An export of nothing is no evidence of anything.
 pub(crate) fn exit(chosen: u64, term: &mut Term) -> Exit {
     if chosen == 0 {
-        term.note("no record was chosen");
+        term.note("nothing was written");
         return Exit::Negative;
     }
     Exit::Done
