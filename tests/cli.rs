@@ -9,6 +9,7 @@
 mod cli {
     pub(crate) mod asked;
     pub(crate) mod evidence;
+    pub(crate) mod export;
     pub(crate) mod gate;
     pub(crate) mod help;
     pub(crate) mod home;

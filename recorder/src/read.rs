@@ -234,7 +234,8 @@ impl<'reader> View<'reader> {
         Ok(known)
     }
 
-    fn node(&self, level: u32, index: u64) -> Result<Hash> {
+    /// A node of the tree whose leaves are all there.
+    pub(crate) fn node(&self, level: u32, index: u64) -> Result<Hash> {
         tile::node(level, index, |level, index| {
             self.tile((level, index)).map(|known| known.hashes)
         })

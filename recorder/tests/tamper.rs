@@ -80,7 +80,7 @@ impl Expect {
             proven: integrity.proven,
             complete_up_to: match report.completeness {
                 Completeness::CompleteUpTo { size } => Some(size),
-                Completeness::OpenTail => None,
+                Completeness::Excerpt { .. } | Completeness::OpenTail => None,
             },
             authenticity: match report.authenticity {
                 Authenticity::Anchored { .. } => "anchored",

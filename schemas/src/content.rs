@@ -444,6 +444,8 @@ pub struct Held {
     pub opened: u64,
     /// What is committed to but not held.
     pub holes: Vec<Slot>,
+    /// How many more are not held because whoever handed them out left them out, and says so.
+    pub withheld: u64,
     /// What is held but does not fit, or was never committed to.
     pub wrong: Vec<Slot>,
     /// The row cannot be read at all.
@@ -453,6 +455,19 @@ pub struct Held {
 }
 
 impl Held {
+    /// Takes it that these were left out on purpose. What is there all the same, or was never committed to, is wrong.
+    pub(crate) fn excuse(&mut self, withheld: &[Slot]) {
+        for slot in withheld {
+            match self.holes.iter().position(|hole| hole == slot) {
+                Some(place) => {
+                    self.holes.swap_remove(place);
+                    self.withheld += 1;
+                }
+                None => self.wrong.push(*slot),
+            }
+        }
+    }
+
     fn judge(&mut self, slot: Slot, kept: Option<&Salted>, fits: impl FnOnce(&Salted) -> bool) {
         match kept {
             None => self.holes.push(slot),

@@ -30,6 +30,9 @@ pub enum Error {
     /// A tile or an entry bundle (C2SP tlog-tiles), or the path of one, is malformed.
     #[error("tile: {0}")]
     Tile(&'static str),
+    /// A bundle (`bundle.cddl`) is malformed.
+    #[error("bundle: {0}")]
+    Bundle(&'static str),
     /// A signature does not verify, or the key that should have made it is not one.
     #[error("signature: {0}")]
     Signature(&'static str),

@@ -4,10 +4,11 @@
 //! `domains.md`, `note.md`) say the same in words that need no Rust.
 //!
 //! Read the modules in the order a record travels: [`event`] → [`record`] → [`canon`] → [`chain`] → [`tree`] →
-//! [`checkpoint`] → [`proof`] → [`verify`].
+//! [`checkpoint`] → [`proof`] → [`verify`]. A [`bundle`] is a log with holes, on the same way.
 
 pub mod act;
 pub mod body;
+pub mod bundle;
 pub mod canon;
 pub mod chain;
 pub mod checkpoint;

@@ -13,7 +13,7 @@ mod verify;
 use sha2::{Digest, Sha256};
 
 pub use batch::Batch;
-pub use prove::{consistency_proof, inclusion_proof, root_of};
+pub use prove::{consistency_proof, covers, inclusion_proof, root_of};
 pub use verify::{root_from_inclusion, verify_consistency, verify_inclusion};
 
 use crate::error::{Error, Result};
@@ -101,6 +101,31 @@ impl Frontier {
     /// Appends one leaf.
     pub fn append(&mut self, leaf: Hash) -> Result<()> {
         self.grow(leaf, |_, _, _| ())
+    }
+
+    /// Appends a complete subtree of `2^level` leaves, of which only the root is known. It must begin where one of its size can.
+    pub fn append_subtree(&mut self, level: u32, root: Hash) -> Result<()> {
+        let leaves = 1_u64
+            .checked_shl(level)
+            .ok_or(Error::Proof("a subtree is higher than any tree"))?;
+        if self.size & (leaves - 1) != 0 {
+            return Err(Error::Proof("a subtree begins where none of its size can"));
+        }
+        let size = self
+            .size
+            .checked_add(leaves)
+            .ok_or(Error::Proof("the tree is full"))?;
+        let mut hash = root;
+        for _ in 0..(self.size >> level).trailing_ones() {
+            let left = self
+                .hashes
+                .pop()
+                .ok_or(Error::Proof("the frontier lacks a hash"))?;
+            hash = node_hash(&left, &hash);
+        }
+        self.hashes.push(hash);
+        self.size = size;
+        Ok(())
     }
 
     /// Appends one leaf and shows every node that it completes, from the leaf upwards.

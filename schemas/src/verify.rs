@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::body::Body;
 use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal, SealReason};
 use crate::content::Slot;
-use crate::hash::{Hash, LogId};
+use crate::hash::{Hash, LogId, Origin};
 use crate::record::Via;
 use crate::scalar::{Seq, Time};
 use crate::sign::{self, PublicKey, Purpose};
-use crate::tree::Frontier;
+use crate::tree::{self, Frontier};
 
 pub use ends::{Evidence, Mark};
 pub use report::{
@@ -54,7 +54,10 @@ pub struct Fold {
     genesis: Option<Genesis>,
     log_id: Option<LogId>,
     tree: Frontier,
-    head: Hash,
+    /// The chain hash of the last record; none behind hidden ones.
+    head: Option<Hash>,
+    /// How many records were passed over, of which only subtrees are known.
+    hidden: u64,
     epochs: Vec<Epoch>,
     /// Log keys and the first record each is valid after.
     log_keys: Vec<(Seq, PublicKey)>,
@@ -69,7 +72,7 @@ pub struct Fold {
     doubted: Option<u64>,
     /// Sizes at which the root and head are wanted, and what they were.
     wanted: BTreeSet<u64>,
-    seen: BTreeMap<u64, (Hash, Hash)>,
+    seen: BTreeMap<u64, (Hash, Option<Hash>)>,
     last: Option<(Time, u64)>,
     integrity: Integrity,
     clocks: Clocks,
@@ -84,7 +87,8 @@ impl Fold {
             genesis: None,
             log_id: None,
             tree: Frontier::new(),
-            head: Hash::ZERO,
+            head: Some(Hash::ZERO),
+            hidden: 0,
             epochs: Vec::new(),
             log_keys: Vec::new(),
             sealed: false,
@@ -112,6 +116,17 @@ impl Fold {
     /// Whether the last record is the seal of a clean stop.
     pub fn is_stopped(&self) -> bool {
         self.sealed && self.stopped
+    }
+
+    /// Whether the genesis is that of this log.
+    pub(crate) fn is_of(&self, origin: &Origin, log_id: LogId) -> bool {
+        let named = self.genesis.as_ref().map(|genesis| &genesis.origin);
+        named == Some(origin) && self.log_id == Some(log_id)
+    }
+
+    /// How many texts and descriptors fit their commitments so far, and how many are withheld.
+    pub(crate) fn texts(&self) -> (u64, u64) {
+        (self.content.opened, self.content.withheld)
     }
 
     /// The tree so far.
@@ -167,18 +182,50 @@ impl Fold {
             }
             Err(error) => {
                 self.breach(Breach::Canon, Some(here), error.to_string());
-                self.head = crate::chain::link(&self.head, bytes);
+                self.head = self.head.map(|head| crate::chain::link(&head, bytes));
                 self.sealed = false;
-                crate::tree::leaf_hash(bytes)
+                tree::leaf_hash(bytes)
             }
         };
         // A tree of 2^64 records cannot come to be: seq is a u64 too.
         if self.tree.append(leaf).is_err() {
             self.breach(Breach::Sequence, Some(here), "the tree is full");
         }
-        if self.wanted.contains(&self.tree.size()) {
-            self.seen
-                .insert(self.tree.size(), (self.tree.root(), self.head));
+        self.look();
+    }
+
+    /// Passes over records that are hidden: `covers` are the roots of the largest complete subtrees that cover them, from the left.
+    ///
+    /// What they say is not known: their place in the tree is, if the roots that were signed come out.
+    pub fn hide(&mut self, count: u64, covers: &[Hash]) -> crate::Result<()> {
+        let start = self.tree.size();
+        let end = start
+            .checked_add(count)
+            .filter(|end| *end > start)
+            .ok_or(crate::Error::Bundle("it hides no records, or too many"))?;
+        let mut hashes = covers.iter();
+        for (level, _) in tree::covers(start, end) {
+            let root = hashes.next().copied();
+            let root = root.ok_or(crate::Error::Bundle("a hidden run has too few hashes"))?;
+            self.tree.append_subtree(level, root)?;
+        }
+        if hashes.next().is_some() {
+            return Err(crate::Error::Bundle("a hidden run has too many hashes"));
+        }
+        if start == 0 {
+            self.breach(Breach::Genesis, Some(Seq(0)), "the first record is hidden");
+        }
+        self.hidden = self.hidden.saturating_add(count);
+        (self.head, self.last, self.sealed) = (None, None, false);
+        self.look();
+        Ok(())
+    }
+
+    /// Keeps root and head, if they are wanted at this size.
+    fn look(&mut self) {
+        let size = self.tree.size();
+        if self.wanted.contains(&size) {
+            self.seen.insert(size, (self.tree.root(), self.head));
         }
     }
 
@@ -191,16 +238,17 @@ impl Fold {
                 format!("record {here} says that it is {}", single.frame.seq),
             );
         }
-        if single.frame.prev != self.head {
+        if self.head.is_some_and(|head| single.frame.prev != head) {
             self.break_chain(here, in_place && single.frame.seq == here);
         }
-        self.head = single.chain;
+        self.head = Some(single.chain);
         self.sealed = false;
         match single.meaning {
             Ok(meant) => {
                 if let Some(held) = single.held {
                     self.content.checked = true;
                     self.content.opened += held.opened;
+                    self.content.withheld += held.withheld;
                     if held.garbled {
                         self.breach(
                             Breach::Content,

@@ -2,7 +2,7 @@
 //!
 //! Other crates hold what they write to the format in one line:
 //! `cddl_cat::validate_cbor_bytes("record", include_str!("../../schemas/record.cddl"), &bytes)`. The rules `receipt`, `commit`,
-//! `row`, `descriptor`, `alternatives` and `provenance` are in `proof.cddl`; for them, concatenate both files.
+//! `row`, `descriptor`, `alternatives` and `provenance` are in `proof.cddl`, those of bundles in `bundle.cddl`; for them, concatenate the files.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -30,13 +30,14 @@ mod structures;
 
 const RECORD: &str = include_str!("../record.cddl");
 const PROOF: &str = include_str!("../proof.cddl");
+const BUNDLE: &str = include_str!("../bundle.cddl");
 
 static CDDL: LazyLock<BasicContext> = LazyLock::new(|| {
-    let both = format!("{RECORD}\n{PROOF}");
+    let both = format!("{RECORD}\n{PROOF}\n{BUNDLE}");
     BasicContext::new(cddl_cat::flatten::flatten_from_str(&both).unwrap())
 });
 
-/// Holds a value against a rule of the two files.
+/// Holds a value against a rule of the three files.
 fn conforms(rule: &str, value: &Value) -> Result<(), String> {
     let rule = CDDL.lookup_rule(rule).unwrap();
     cddl_cat::cbor::validate_cbor(rule, value, &*CDDL).map_err(|e| format!("{e:?}"))
@@ -378,7 +379,7 @@ type Written = BTreeMap<String, Vec<(i64, String)>>;
 fn written() -> (Written, Written) {
     let (mut maps, mut enums) = (Written::new(), Written::new());
     let mut open: Option<(bool, String)> = None;
-    for line in RECORD.lines().chain(PROOF.lines()) {
+    for line in RECORD.lines().chain(PROOF.lines()).chain(BUNDLE.lines()) {
         if let Some(name) = line.strip_suffix(" = {") {
             open = Some((true, name.to_owned()));
             maps.insert(name.to_owned(), Vec::new());

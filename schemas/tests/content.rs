@@ -147,6 +147,7 @@ fn held(opened: u64, holes: &[Slot], wrong: &[Slot]) -> Held {
     };
     let artefacts = (0..).zip([&b"before"[..], b"after"]);
     Held {
+        withheld: 0,
         opened,
         holes: holes.to_vec(),
         wrong: wrong.to_vec(),

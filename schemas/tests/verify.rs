@@ -55,7 +55,7 @@ fn a_sound_log_is_good() {
     assert!(report.has_integrity());
     assert_eq!(report.size, 11);
     assert_eq!(report.root, log.root());
-    assert_eq!(report.head, log.head());
+    assert_eq!(report.head, Some(log.head()));
     assert_eq!(report.log_id, Some(LogId::of_genesis(&log.records[0])));
     assert_eq!(report.unsigned, 0);
     assert!(!report.sealed);
@@ -1197,4 +1197,64 @@ fn kinds_of_the_verifier_are_those_of_the_format() {
         .map(|(_, name, _)| *name)
         .collect();
     assert_eq!(signing, ["genesis", "seal", "key"]);
+}
+
+#[test]
+fn hidden_records_are_passed_over_and_never_under_a_signature() {
+    use tacho_schemas::tree;
+    use tacho_schemas::verify::Completeness;
+    let log = sound();
+    let evidence = log.evidence();
+    let wanted: std::collections::BTreeSet<u64> = evidence.sizes().collect();
+    // The records that no key, seal or signed size needs, one run at a time.
+    let needed = |seq: u64| {
+        let kind = tacho_schemas::Kind::peek(&log.records[seq as usize]);
+        use tacho_schemas::Kind as K;
+        matches!(kind, Some(K::Genesis | K::Seal | K::Key))
+    };
+    let size = log.records.len() as u64;
+    let show = |hide: &dyn Fn(u64) -> bool| {
+        let mut fold = Fold::new(evidence.sizes());
+        for seq in 0..size {
+            let bytes = &log.records[seq as usize];
+            if hide(seq) {
+                fold.hide(1, &[tree::leaf_hash(bytes)]).unwrap();
+            } else {
+                fold.push(Seq(seq), bytes, Single::check(bytes, Vault::Skipped));
+            }
+        }
+        fold.finish(&evidence)
+    };
+    let report = show(&|seq| !needed(seq));
+    assert!(report.has_integrity(), "{:?}", report.integrity);
+    assert!(report.shown < report.size && report.head.is_some() == needed(size - 1));
+    assert!(
+        matches!(report.completeness, Completeness::Excerpt { shown, .. } if shown == report.shown)
+    );
+    assert!(!show(&|seq| seq == 0).has_integrity());
+
+    // A run over a size at which something was signed leaves that unseen.
+    let cut = *wanted.iter().find(|cut| **cut > 1 && **cut < size).unwrap();
+    let leaf = |seq: u64| tree::leaf_hash(&log.records[seq as usize]);
+    let covers: Vec<_> = tree::covers(cut - 1, cut + 1)
+        .map(|(level, index)| match level {
+            0 => leaf(index),
+            _ => tree::node_hash(&leaf(2 * index), &leaf(2 * index + 1)),
+        })
+        .collect();
+    let mut fold = Fold::new(evidence.sizes());
+    for seq in 0..size {
+        let bytes = &log.records[seq as usize];
+        if seq == cut - 1 {
+            assert!(fold.hide(2, &covers[1..]).is_err(), "too few");
+            fold = Fold::new(evidence.sizes());
+            for (seq, bytes) in (0..seq).zip(&log.records) {
+                fold.push(Seq(seq), bytes, Single::check(bytes, Vault::Skipped));
+            }
+            fold.hide(2, &covers).unwrap();
+        } else if seq != cut {
+            fold.push(Seq(seq), bytes, Single::check(bytes, Vault::Skipped));
+        }
+    }
+    assert!(breaches(&fold.finish(&evidence)).contains(&Breach::Bundle));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tacho_recorder::export::line;
 use tacho_recorder::filter::{Filter, FilterError};
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::read::{Shown, View};
@@ -12,7 +13,6 @@ use tacho_recorder::why;
 use tacho_recorder::{Clock, ErrorKind, LogDir, Reader, SystemClock};
 use tacho_schemas::Time;
 use tacho_schemas::body::Body;
-use tacho_schemas::content::Field;
 
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
@@ -435,27 +435,9 @@ fn first_words(shown: &Shown) -> String {
     safe(&words).into_owned()
 }
 
-/// A record with its text, by the names of the registry.
+/// A record with its text, by the names of the registry (`record.schema.json`).
 fn to_json(shown: &Shown) -> Result<String, Failure> {
-    let failed = |e: serde_json::Error| Failure::new(e.to_string());
-    let mut value = match &shown.meaning {
-        Ok(record) => serde_json::to_value(record).map_err(failed)?,
-        Err(why) => serde_json::json!({ "seq": shown.seq, "not_understood": why }),
-    };
-    if let Some(object) = value.as_object_mut() {
-        let mut text = serde_json::Map::new();
-        for (number, salted) in shown.row.content.iter().flatten() {
-            let name = Field::from_number(*number)
-                .map_or_else(|| number.to_string(), |f| f.name().to_owned());
-            text.insert(
-                name,
-                String::from_utf8_lossy(&salted.bytes).into_owned().into(),
-            );
-        }
-        object.insert("text_of".to_owned(), text.into());
-        if !shown.doubts.is_empty() {
-            object.insert("doubts".to_owned(), shown.doubts.clone().into());
-        }
-    }
-    serde_json::to_string(&value).map_err(failed)
+    let mut line = Vec::new();
+    line::write(shown, &[], &mut line)?;
+    String::from_utf8(line).map_err(|e| Failure::new(e.to_string()))
 }

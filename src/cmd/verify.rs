@@ -1,12 +1,14 @@
-//! `tacho verify`: is the log what it was when it was written?
+//! `tacho verify`: is the log, or the part of it in a bundle, what it was when it was written?
 
 use std::path::{Path, PathBuf};
 
 use tacho_recorder::Reader;
 use tacho_recorder::audit::{Question, audit};
+use tacho_recorder::export::bundle;
 use tacho_recorder::keys;
 use tacho_recorder::read::View;
 use tacho_schemas::body::Body;
+use tacho_schemas::bundle::Told;
 use tacho_schemas::note::Note;
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::sign::Fingerprint;
@@ -23,11 +25,17 @@ mod switch;
 /// Answers apart: integrity (is each record as it was written?), authenticity (whose log is it?), completeness (is the end the
 /// end?), time, meaning and content. The exit code is 0 only if everything that was asked has a good answer: 1 if not, and also
 /// for a log whose identity key nobody vouches for. It says nothing about what it did not check.
+///
+/// With a file it checks a bundle (`tacho export bundle`), which needs no log. It claims nothing of what the bundle does not show.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tacho verify\n  tacho verify --against receipt.json --trust SHA256:…\n  tacho verify --integrity-only --json"
+    after_help = "Examples:\n  tacho verify\n  tacho verify --against receipt.json --trust SHA256:…\n  tacho verify --integrity-only --json\n  tacho verify march.tacho --trust SHA256:…"
 )]
 pub(crate) struct Args {
+    /// A bundle to verify instead of the log
+    #[arg(value_name = "BUNDLE")]
+    bundle: Option<PathBuf>,
+
     /// A mark from outside the log: a receipt or a checkpoint in a file
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
@@ -49,7 +57,7 @@ pub(crate) struct Args {
     skip_vault: bool,
 
     /// Ask whether the off switch did what it says: the invariants I1 to I8, with the records that prove or break each
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bundle")]
     switch: bool,
 
     /// With --switch: a drill must have passed within this many days before the last record
@@ -73,6 +81,9 @@ enum Require {
 }
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    if let Some(path) = &args.bundle {
+        return of_bundle(args, path, term);
+    }
     let dir = place.open_to_read()?;
     if !dir.database().exists() && !dir.checkpoints().exists() {
         return Err(place::nowhere(dir.path()));
@@ -94,27 +105,60 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let mut progress = term.progress("verifying");
     let report = audit(&dir, &question, |done, all| progress.show(done, all))?;
     drop(progress);
+    let switch = match args.switch {
+        true => Some(switch::ask(&dir, args.drill_days)?),
+        false => None,
+    };
+    answer(args, &report, None, switch.as_ref(), term)
+}
 
+/// Verifies a bundle, in the same words.
+fn of_bundle(args: &Args, path: &Path, term: &mut Term) -> Result<Exit, Failure> {
+    if !bundle::is_bundle(path) {
+        let what = format!("`{}` is not a file", path.display());
+        return Err(Failure::new(what)
+            .hint("name a bundle that `tacho export bundle` made, or a log with `--log DIR`"));
+    }
+    let mut marks = Vec::new();
+    for path in &args.against {
+        marks.extend(read_marks(path)?);
+    }
+    let trust = match &args.trust {
+        Some(key) => Some((read_trust(key)?, Anchor::Named)),
+        None => bundle::origin(path)?
+            .and_then(|origin| place::known_logs().ok()?.lookup(&origin).ok()?)
+            .map(|key| (keys::fingerprint(&key), Anchor::Pinned)),
+    };
+    let question = bundle::Question { trust, marks };
+    let mut progress = term.progress("verifying");
+    let (report, told) = bundle::verify(path, &question, |done, all| progress.show(done, all))?;
+    drop(progress);
+    answer(args, &report, Some(&told), None, term)
+}
+
+fn answer(
+    args: &Args,
+    report: &Report,
+    told: Option<&Told>,
+    switch: Option<&switch::Report>,
+    term: &mut Term,
+) -> Result<Exit, Failure> {
     let unmet: Vec<String> = args
         .require
         .iter()
-        .filter_map(|require| unmet(*require, &report))
+        .filter_map(|require| unmet(*require, report))
         .collect();
     let good = (if args.integrity_only {
         report.has_integrity()
     } else {
         report.is_good()
     }) && unmet.is_empty();
-    let switch = match args.switch {
-        true => Some(switch::ask(&dir, args.drill_days)?),
-        false => None,
-    };
-    let good = good && switch.as_ref().is_none_or(switch::Report::is_good);
+    let good = good && switch.is_none_or(switch::Report::is_good);
     if args.json {
-        let mut value = serde_json::to_value(&report).map_err(|e| Failure::new(e.to_string()))?;
+        let mut value = serde_json::to_value(report).map_err(|e| Failure::new(e.to_string()))?;
         if let Some(object) = value.as_object_mut() {
             object.insert("good".to_owned(), good.into());
-            if let Some(switch) = &switch {
+            if let Some(switch) = switch {
                 let mut value =
                     serde_json::to_value(switch).map_err(|e| Failure::new(e.to_string()))?;
                 if let Some(inner) = value.as_object_mut() {
@@ -123,11 +167,14 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
                 object.insert("switch".to_owned(), value);
             }
             object.insert("unmet".to_owned(), unmet.into());
+            if let Some(told) = told {
+                object.insert("bundle".to_owned(), to_json(told));
+            }
         }
         term.line(value.to_string())?;
     } else {
-        print(term, &report, &unmet, args.integrity_only, good)?;
-        if let Some(switch) = &switch {
+        print(term, report, told, &unmet, args.integrity_only, good)?;
+        if let Some(switch) = switch {
             switch::print(switch, term)?;
         }
     }
@@ -137,9 +184,13 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 fn unmet(require: Require, report: &Report) -> Option<String> {
     let complete = match report.completeness {
         Completeness::CompleteUpTo { size } => size,
-        Completeness::OpenTail => 0,
+        Completeness::Excerpt { .. } | Completeness::OpenTail => 0,
     };
     match require {
+        Require::Complete if report.shown < report.size => Some(format!(
+            "complete: the bundle shows {} of {} records",
+            report.shown, report.size
+        )),
         Require::Complete if complete < report.size => Some(format!(
             "complete: marks from outside cover {complete} of {} records",
             report.size
@@ -184,7 +235,7 @@ fn hex_into(text: &str, bytes: &mut [u8; 32]) -> bool {
 }
 
 /// Reads a checkpoint, a receipt as CBOR, or receipts as JSON lines.
-fn read_marks(path: &Path) -> Result<Vec<Mark>, Failure> {
+pub(crate) fn read_marks(path: &Path) -> Result<Vec<Mark>, Failure> {
     let name = path.display();
     let bytes = place::read(path)?;
     if let Ok(note) = Note::parse(&bytes) {
@@ -213,9 +264,21 @@ fn read_marks(path: &Path) -> Result<Vec<Mark>, Failure> {
     }
 }
 
+/// What the exporter says of a bundle.
+fn to_json(told: &Told) -> serde_json::Value {
+    let named = told.because.iter();
+    let because: serde_json::Map<_, _> = named
+        .map(|(why, count)| (why.name().to_owned(), (*count).into()))
+        .collect();
+    serde_json::json!({
+        "head": told.head, "because": because, "files": told.files, "losses": told.losses,
+    })
+}
+
 fn print(
     term: &mut Term,
     report: &Report,
+    told: Option<&Told>,
     unmet: &[String],
     narrow: bool,
     good: bool,
@@ -227,8 +290,14 @@ fn print(
     term.line(format!(
         "{}  {}",
         term.paint(Tone::Strong, &origin),
-        count(report.size, "record")
+        match told {
+            Some(told) => count(told.head.size, "record"),
+            None => count(report.size, "record"),
+        }
     ))?;
+    if let Some(told) = told {
+        say_of_bundle(term, report, told)?;
+    }
     let integrity = &report.integrity;
     let mut rows: Vec<(&str, Tone, String)> = Vec::new();
     rows.push(match integrity.count {
@@ -278,6 +347,17 @@ fn print(
             "completeness",
             Tone::Good,
             format!("complete up to {size}, by a mark from outside; then open tail"),
+        ),
+        Completeness::Excerpt { shown, marked } => (
+            "completeness",
+            Tone::Warn,
+            format!(
+                "an excerpt, {shown} of {} records: what is not shown is not judged{}",
+                report.size,
+                marked.map_or(String::new(), |size| format!(
+                    "; a mark from outside fits at {size}"
+                ))
+            ),
         ),
         Completeness::OpenTail => (
             "completeness",
@@ -341,8 +421,12 @@ fn print(
             "content",
             Tone::Good,
             format!(
-                "{} texts and files are what was committed to",
-                content.opened
+                "{} texts and files are what was committed to{}",
+                content.opened,
+                match content.withheld {
+                    0 => String::new(),
+                    withheld => format!("; {withheld} are withheld, their commitments stand"),
+                }
             ),
         ),
         (true, missing) => (
@@ -402,6 +486,34 @@ fn print(
         ),
     };
     term.line(verdict)
+}
+
+/// What a bundle is of. Its words are the exporter's: nobody signed them.
+fn say_of_bundle(term: &mut Term, report: &Report, told: &Told) -> Result<(), Failure> {
+    let head = &told.head;
+    let selection = match head.selection.as_str() {
+        "" => "all records".to_owned(),
+        filter => format!("records that meet `{}`", safe(filter)),
+    };
+    term.line(format!(
+        "  {:<13} {} of size {} shown: {} chosen, {} because others need them",
+        "bundle", report.shown, head.size, head.chosen, head.support
+    ))?;
+    term.line(format!(
+        "  {:<13} it says that it was made by {} on {:.19}Z of {selection}",
+        "",
+        safe(head.software.as_str()),
+        head.made.to_string(),
+    ))?;
+    for loss in &told.losses {
+        term.line(format!(
+            "  {:<13} it says that it lacks: {} {}",
+            "",
+            loss.count,
+            safe(loss.what.as_str())
+        ))?;
+    }
+    Ok(())
 }
 
 fn broken(report: &Report, violations: u64) -> String {

@@ -21,6 +21,7 @@ use tacho_schemas::content::{Field, Slot};
 use tacho_schemas::record::{ActorType, Record, Via};
 use tacho_schemas::{Kind, Seq};
 
+use super::trust;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::{Shown, View};
 
@@ -116,18 +117,6 @@ pub fn export(view: &View<'_>, session: Seq, software: &str) -> Result<Exported>
     exporter.finish(json!({
         "log": origin, "size": view.size(), "root": view.root(), "session": session, "software": software,
     }))
-}
-
-/// Refuses a record that is not what was recorded. What is gone may have been erased by law.
-fn trust(shown: &Shown) -> Result<()> {
-    if shown.doubts.len() == shown.holes.len() {
-        return Ok(());
-    }
-    let why = shown.doubts.join("; ");
-    Err(
-        Error::new(ErrorKind::Corrupt, format!("record {}: {why}", shown.seq))
-            .with_hint("run `tacho verify` to see what is still proven"),
-    )
 }
 
 /// The format of the file that records come from.

@@ -58,6 +58,19 @@ pub fn consistency_proof<E: From<Error>>(
     Ok(path)
 }
 
+/// Names the largest complete subtrees that cover the leaves from `start` to before `end`, from the left: `(level, index)`.
+pub fn covers(start: u64, end: u64) -> impl Iterator<Item = (u32, u64)> {
+    let mut at = start;
+    std::iter::from_fn(move || {
+        let left = end.checked_sub(at).filter(|left| *left > 0)?;
+        // Where it can begin (anywhere, at 0), and what fits.
+        let level = at.trailing_zeros().min(left.ilog2());
+        let index = at >> level;
+        at += 1 << level;
+        Some((level, index))
+    })
+}
+
 /// Collects the siblings from a complete node up to the root.
 fn climb<E>(
     from: u32,

@@ -32,6 +32,17 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// The tree sizes that the log's own signatures speak of.
+    pub(crate) fn own_sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        let of_note = |note: &Note| {
+            checkpoint::Checkpoint::parse(note.text())
+                .ok()
+                .map(|c| c.size())
+        };
+        let commit = self.commit.iter().map(|(commit, _)| commit.size);
+        self.checkpoints.iter().filter_map(of_note).chain(commit)
+    }
+
     /// The tree sizes that the evidence speaks of: what [`Fold::new`] wants to know.
     pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
         let of_note = |note: &Note| {
@@ -43,10 +54,7 @@ impl Evidence {
             Mark::Checkpoint(note) => of_note(note),
             Mark::Receipt(receipt) => Some(receipt.commit.size),
         });
-        let checkpoints = self.checkpoints.iter().filter_map(of_note);
-        checkpoints
-            .chain(marks)
-            .chain(self.commit.iter().map(|(commit, _)| commit.size))
+        self.own_sizes().chain(marks)
     }
 }
 
@@ -84,6 +92,12 @@ impl Fault {
     }
 }
 
+/// Something was signed at a size in the middle of a hidden run.
+fn unseen(size: u64) -> Fault {
+    let what = format!("is of size {size}, and the bundle does not show the tree at that size");
+    Fault::nowhere(Breach::Bundle, what)
+}
+
 impl Fold {
     /// Holds the evidence against the records, and reports.
     pub fn finish(mut self, evidence: &Evidence) -> Report {
@@ -101,10 +115,24 @@ impl Fold {
         // What a hole or a mark takes away is no longer proven either.
         let first_bad = self.integrity.first_bad.map_or(proven, |seq| seq.0);
         self.integrity.proven = proven.min(first_bad);
+        self.report(signed, authenticity, completeness)
+    }
+
+    /// Reports without an end: what was to be read cannot be, so nothing that was signed can be held against it and nothing is proven.
+    pub fn abandon(mut self, breach: Breach, what: impl Into<String>) -> Report {
+        self.breach(breach, None, what);
+        (self.integrity.first_bad, self.integrity.proven) = (None, 0);
+        let completeness = Completeness::OpenTail;
+        self.report(0, Authenticity::Failed, completeness)
+    }
+
+    fn report(self, signed: u64, authenticity: Authenticity, completeness: Completeness) -> Report {
+        let size = self.tree.size();
         Report {
             origin: self.genesis.as_ref().map(|g| g.origin.clone()),
             log_id: self.log_id,
             size,
+            shown: size.saturating_sub(self.hidden),
             root: self.tree.root(),
             head: self.head,
             unsigned: size.saturating_sub(signed),
@@ -217,6 +245,7 @@ impl Fold {
         }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
+            None => Err(unseen(size)),
             _ => Err(Fault::before(
                 Breach::Checkpoint,
                 size,
@@ -293,7 +322,12 @@ impl Fold {
             ));
         }
         match self.seen.get(&commit.size) {
-            Some((root, head)) if (root, head) == (&commit.root, &commit.head) => Ok(()),
+            Some((root, head))
+                if *root == commit.root && head.is_none_or(|head| head == commit.head) =>
+            {
+                Ok(())
+            }
+            None => Err(unseen(commit.size)),
             _ => Err(Fault::before(
                 Breach::Forked,
                 commit.size,
@@ -386,9 +420,13 @@ impl Fold {
                 proven.min(outside)
             }
         };
-        let completeness = match complete.into_iter().max() {
-            Some(size) => Completeness::CompleteUpTo { size },
-            None => Completeness::OpenTail,
+        let completeness = match (self.hidden, complete.into_iter().max()) {
+            (0, Some(size)) => Completeness::CompleteUpTo { size },
+            (0, None) => Completeness::OpenTail,
+            (hidden, marked) => Completeness::Excerpt {
+                shown: self.tree.size().saturating_sub(hidden),
+                marked,
+            },
         };
         (completeness, proven)
     }
@@ -424,6 +462,7 @@ impl Fold {
         }
         match self.seen.get(&size) {
             Some((root, _)) if root == body.root() => Ok(size),
+            None => Err(unseen(size)),
             _ => Err(Fault::before(
                 Breach::Forked,
                 size,
@@ -457,8 +496,8 @@ impl Fold {
         Ok(commit.size)
     }
 
-    /// The root and head at a size that was wanted.
-    pub fn at(&self, size: u64) -> Option<(Hash, Hash)> {
+    /// The root and, unless its record is hidden, the head at a size that was wanted.
+    pub fn at(&self, size: u64) -> Option<(Hash, Option<Hash>)> {
         self.seen.get(&size).copied()
     }
 }

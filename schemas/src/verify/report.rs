@@ -48,6 +48,8 @@ cbor_enum! {
         18 "store" => Store,
         /// There is nothing to verify.
         19 "empty" => Empty,
+        /// A bundle is malformed, or says of itself what is not so.
+        20 "bundle" => Bundle,
     }
 }
 
@@ -131,6 +133,13 @@ pub enum Completeness {
         /// The mark's size.
         size: u64,
     },
+    /// Only a part of the log is shown, so whatever the marks say, nothing is complete.
+    Excerpt {
+        /// How many records are shown.
+        shown: u64,
+        /// The largest size that a mark from outside vouches for.
+        marked: Option<u64>,
+    },
     /// Nothing from outside says where the log ends: what was cut off the end would not show.
     OpenTail,
 }
@@ -183,10 +192,12 @@ pub struct Report {
     pub log_id: Option<LogId>,
     /// How many records there are.
     pub size: u64,
-    /// The tree's root over them.
+    /// How many of them were looked at; the others are hidden in a bundle.
+    pub shown: u64,
+    /// The tree's root over all of them.
     pub root: Hash,
-    /// The chain hash of the last.
-    pub head: Hash,
+    /// The chain hash of the last, unless it is hidden.
+    pub head: Option<Hash>,
     /// How many records lie after the last durable signature over the tree.
     pub unsigned: u64,
     /// Whether the last record is a seal.

@@ -4,7 +4,7 @@ use tacho_schemas::body::{self, Body};
 use tacho_schemas::content::{Alternative, Descriptor, Field, Provenance, Row};
 use tacho_schemas::receipt::{Commit, Receipt};
 use tacho_schemas::record::{self, Actor, Artefact, Auth, Claimed, Record, Redaction};
-use tacho_schemas::{Keys, Kind};
+use tacho_schemas::{Keys, Kind, bundle};
 
 /// A structure's name and its fields: number and name.
 pub(crate) type Structure = (String, Vec<(i64, &'static str)>);
@@ -30,6 +30,13 @@ pub(crate) fn structures() -> Vec<Structure> {
         of::<Row>(),
         of::<Commit>(),
         of::<Receipt>(),
+        of::<bundle::Head>(),
+        of::<bundle::Checkpoints>(),
+        of::<bundle::LastCommit>(),
+        of::<bundle::Block>(),
+        of::<bundle::Step>(),
+        of::<bundle::Piece>(),
+        of::<bundle::End>(),
         of::<body::Rationale>(),
         of::<body::log::Predecessor>(),
         of::<body::log::Loss>(),
@@ -69,6 +76,7 @@ macro_rules! enumerations {
 use body::{change, human, log, work};
 
 enumerations! {
+    bundle::Because,
     record::ActorType,
     record::Via,
     record::Role,

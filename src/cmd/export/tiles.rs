@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 }
 
 /// Makes the folder, or sees that the one there is empty.
-fn make_empty(dir: &Path) -> Result<(), Failure> {
+pub(super) fn make_empty(dir: &Path) -> Result<(), Failure> {
     let failed = |e: std::io::Error| {
         Failure::new(format!(
             "cannot use `{}`: {}",

@@ -1,0 +1,277 @@
+//! Evidence that leaves: every format holds what was chosen, checked, and says what is not in it.
+
+use std::fs;
+
+use super::home::{Home, MESSAGE};
+
+/// An action with a rationale, and a mutation with files.
+const WORK: [&str; 3] = [
+    r#"{"kind":"session","actor":{"type":"agent","id":"quill"},"body":{"phase":"open","agent":"quill"},"content":{"workspace":"/src/app"}}"#,
+    r#"{"kind":"action","actor":{"type":"agent","id":"quill"},"body":{"tool":"edit_file","parts":["prompt"],"rationale":{"source":"given"}},"content":{"summary":"shorter answers","reasoning":"users said so","input":"{\"path\":\"p.md\"}","alternatives":[{"option":"wait"}]}}"#,
+    r#"{"kind":"mutation","actor":{"type":"agent","id":"quill"},"body":{"change":"modify","known":"declared","parts":["prompt"],"rationale":{"source":"absent"}},"content":{"path":"p.md"},"artefacts":[{"role":"before","text":"be kind"},{"role":"after","text":"be brief"}]}"#,
+];
+
+fn home() -> Home {
+    let home = Home::with_log();
+    home.record(&WORK).good();
+    home
+}
+
+/// What lies in the home's own folder, besides its log and settings.
+fn files(home: &Home) -> Vec<String> {
+    let entries = fs::read_dir(home.path(".")).unwrap();
+    let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|n| n != "state" && n != "config").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn lines_hold_every_record_and_say_what_is_not_in_them() {
+    let home = home();
+    let all = home.run(["export", "jsonl"]);
+    assert_eq!(all.code, 0, "{all:?}");
+    let size = home
+        .run(["list", "--json", "--count", "0"])
+        .good()
+        .json()
+        .len();
+    let lines = all.json();
+    assert_eq!(lines.len(), size);
+    assert!(
+        all.err.contains(&format!(
+            "{size} of {size} records chosen, {size} lines written"
+        )),
+        "{}",
+        all.err
+    );
+    assert!(
+        all.err.contains("not in it: 2 bytes_of_artefact"),
+        "{}",
+        all.err
+    );
+    let of = |kind: &str| lines.iter().find(|line| line["kind"] == kind).unwrap();
+    let action = of("action");
+    assert_eq!(action["text_of"]["alternatives"][0]["option"], "wait");
+    assert_eq!(action["text_of"]["summary"], "shorter answers");
+    assert_eq!(of("mutation")["files"][1]["size_bytes"], 8);
+}
+
+#[test]
+fn what_is_withheld_is_named_and_its_commitment_stays() {
+    let home = home();
+    let ran = home.run([
+        "export",
+        "jsonl",
+        "--filter",
+        "kind:action,mutation",
+        "--withhold",
+        "reasoning,before",
+    ]);
+    let lines = ran.json();
+    assert_eq!(lines.len(), 2, "{ran:?}");
+    assert_eq!(lines[0]["withheld"][0], "reasoning");
+    assert!(lines[0]["text_of"].get("reasoning").is_none());
+    assert!(lines[0]["content"]["reasoning"].is_string());
+    assert_eq!(lines[1]["withheld"][0], "artefact:0");
+    assert_eq!(lines[1]["files"].as_array().unwrap().len(), 1);
+    assert!(!ran.out.contains("users said so"));
+    assert!(
+        ran.err.contains("not in it: 1 withheld:reasoning"),
+        "{}",
+        ran.err
+    );
+    home.run(["export", "jsonl", "--withhold", "reasonings"])
+        .refused_with_hint(2, "`reasonings` is neither a field of text nor a role");
+}
+
+#[test]
+fn a_file_is_there_whole_or_not_at_all() {
+    let home = home();
+    home.run(["export", "jsonl", "out.jsonl"]);
+    assert_eq!(files(&home), ["out.jsonl"]);
+    let kept = fs::read(home.path("out.jsonl")).unwrap();
+    home.run(["export", "jsonl", "out.jsonl"])
+        .refused_with_hint(2, "exists");
+    assert_eq!(fs::read(home.path("out.jsonl")).unwrap(), kept);
+    // A record that is not what was recorded ends the export, and nothing stays.
+    let database = home.log().join("log.db");
+    let conn = rusqlite::Connection::open(&database).unwrap();
+    conn.execute("UPDATE vault SET row = zeroblob(length(row))", [])
+        .unwrap();
+    drop(conn);
+    home.run(["export", "jsonl", "other.jsonl"])
+        .refused_with_hint(2, "its vault row cannot be read");
+    assert_eq!(files(&home), ["out.jsonl"]);
+}
+
+#[test]
+fn an_export_of_nothing_is_not_a_good_answer() {
+    let home = home();
+    home.run(["export", "jsonl", "--filter", "kind:kill"])
+        .refused(1, "nothing was written");
+    home.run(["export", "jsonl", "--filter", "kind:"])
+        .refused(2, "in the filter");
+}
+
+#[test]
+fn a_bundle_is_verified_without_a_log_and_claims_only_what_it_shows() {
+    let home = home();
+    home.record_many(20);
+    let ran = home.run([
+        "export",
+        "bundle",
+        "m.tacho",
+        "--filter",
+        "kind:mutation",
+        "--withhold",
+        "before",
+        "--json",
+    ]);
+    let made = &ran.json()[0];
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((&made["chosen"], &made["withheld"]), (&1.into(), &1.into()));
+    let size = made["size"].as_u64().unwrap();
+    assert!(made["shown"].as_u64().unwrap() < size, "{made}");
+    // The pin vouches here.
+    let here = home.run(["verify", "m.tacho"]).good();
+    assert!(here.out.contains("an excerpt"), "{}", here.out);
+    assert!(here.out.contains("1 are withheld"), "{}", here.out);
+    assert!(here.out.ends_with("verified\n"), "{}", here.out);
+    let whole = home.run(["verify", "m.tacho", "--require", "complete"]);
+    assert_eq!(whole.code, 1);
+    assert!(whole.out.contains("✗ required complete"), "{}", whole.out);
+    // Elsewhere, by the fingerprint alone.
+    let keys = home.run(["key", "show", "--json"]).good().json();
+    let identity = keys[0]["identity"].as_str().unwrap().to_owned();
+    let elsewhere = Home::empty();
+    fs::copy(home.path("m.tacho"), elsewhere.path("m.tacho")).unwrap();
+    assert_eq!(elsewhere.run(["verify", "m.tacho"]).code, 1);
+    elsewhere
+        .run(["verify", "m.tacho", "--trust", &identity])
+        .good();
+    // A receipt that was kept is compared if the bundle shows the tree at its size.
+    let receipt = home.record(&[MESSAGE]).good().out;
+    fs::write(home.path("receipt.json"), receipt).unwrap();
+    home.run([
+        "export",
+        "bundle",
+        "n.tacho",
+        "-f",
+        "kind:mutation",
+        "--against",
+        "receipt.json",
+    ]);
+    let joined = home
+        .run(["verify", "n.tacho", "--against", "receipt.json"])
+        .good();
+    assert!(
+        joined.out.contains("a mark from outside fits"),
+        "{}",
+        joined.out
+    );
+    let later = home.run(["verify", "m.tacho", "--against", "receipt.json"]);
+    assert_eq!(later.code, 1, "{later:?}");
+    home.run(["export", "bundle", "m.tacho"])
+        .refused_with_hint(2, "exists");
+    home.run(["export", "bundle", "-"])
+        .refused_with_hint(2, "needs a file");
+    home.run(["export", "bundle", "x.tacho", "-f", "kind:kill"])
+        .refused_with_hint(2, "no record meets the filter");
+    assert_eq!(files(&home), ["m.tacho", "n.tacho", "receipt.json"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_no_half_file() {
+    let home = home();
+    home.record_many(1000);
+    for format in ["bundle", "jsonl"] {
+        // The shell's limit stands for the disk: a write beyond it fails.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 128; exec {} export {format} full.out",
+            env!("CARGO_BIN_EXE_tacho")
+        );
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]).current_dir(home.path("."));
+        for (name, value) in home.command(["x"]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{format}: {said}");
+        assert!(said.contains("cannot write `full.out`"), "{said}");
+        assert_eq!(files(&home), Vec::<String>::new(), "{format}");
+    }
+}
+
+/// The lines of a file that was exported.
+fn exported(home: &Home, args: &[&str]) -> (Vec<String>, String) {
+    let ran = home.run(["export"].iter().chain(args));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines = ran.out.lines().map(|line| line.trim_end().to_owned());
+    (lines.collect(), ran.err)
+}
+
+#[test]
+fn a_sample_is_drawn_by_its_seed_alone() {
+    let home = home();
+    home.record_many(40);
+    let (population, _) = exported(&home, &["csv"]);
+    let draw = |seed: &str| exported(&home, &["csv", "--sample", "5", "--seed", seed]).0;
+    let sample = draw("a");
+    assert_eq!(sample.len(), 6);
+    assert_eq!(sample, draw("a"));
+    assert_ne!(sample, draw("b"));
+    for row in &sample[1..] {
+        let (row, _) = row.rsplit_once(',').unwrap();
+        assert!(population.iter().any(|other| other == row), "{row}");
+    }
+    // What a spreadsheet would run is text.
+    home.record(&[r#"{"kind":"message","actor":{"type":"agent","id":"=cmd|calc!A1"},"body":{"speaker":"assistant"}}"#])
+        .good();
+    let (rows, said) = exported(&home, &["csv", "-f", "actor:=cmd*"]);
+    assert!(rows[1].contains(",'=cmd|calc!A1,"), "{}", rows[1]);
+    assert!(said.contains("not in it: 1 guarded_cells"), "{said}");
+    assert_eq!(home.run(["export", "csv", "--sample", "5"]).code, 2);
+}
+
+#[test]
+fn every_record_becomes_something_or_is_counted() {
+    let home = home();
+    let key = home.identity();
+    let key = key.to_str().unwrap();
+    let size = home
+        .run(["list", "--json", "--count", "0"])
+        .good()
+        .json()
+        .len();
+    for args in [&["ocsf"][..], &["intoto", "--key", key]] {
+        let (lines, said) = exported(&home, args);
+        let lost = said
+            .lines()
+            .filter(|line| line.contains("no_class:") || line.contains("no_statement:"));
+        let lost: usize = lost
+            .map(|line| {
+                line.split("not in it: ")
+                    .nth(1)
+                    .unwrap()
+                    .split(' ')
+                    .next()
+                    .unwrap()
+                    .parse::<usize>()
+                    .unwrap()
+            })
+            .sum();
+        assert_eq!(lines.len() + lost, size, "{args:?}: {said}");
+        assert!(!lines.is_empty());
+    }
+    home.run(["export", "ocsf", "-f", "kind:boot"])
+        .refused(1, "nothing was written");
+    home.run(["export", "intoto", "--key", "none.pem"])
+        .refused(2, "none.pem");
+    home.run(["export", "acts", "acts"])
+        .refused(1, "nothing was written");
+}

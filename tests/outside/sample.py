@@ -1,0 +1,39 @@
+"""A population and a sample of it as CSV, read by duckdb and drawn again with hashlib.
+
+    sample.py POPULATION SAMPLE COUNT SEED RECORDS.jsonl
+"""
+
+import hashlib
+import json
+import sys
+
+import duckdb
+
+
+def rows(path):
+    read = duckdb.sql(f"SELECT * FROM read_csv('{path}', header = true, all_varchar = true, strict_mode = true)")
+    return [dict(zip(read.columns, row)) for row in read.fetchall()]
+
+
+def main():
+    population, sample = rows(sys.argv[1]), rows(sys.argv[2])
+    count, seed = int(sys.argv[3]), sys.argv[4]
+    records = {json.loads(line)["seq"]: json.loads(line) for line in open(sys.argv[5])}
+    for row in population:
+        record = records[int(row["seq"])]
+        if (row["leaf"], row["kind"], row["actor"]) != (record["leaf"], record["kind"], record["actor"]["id"]):
+            sys.exit(f"record {row['seq']} is another one in the population")
+
+    def drawn(seed):
+        rank = lambda row: hashlib.sha256(f"{seed}\n{row['seq']}".encode()).hexdigest()
+        return sorted(sorted((row["seq"] for row in population), key=lambda seq: rank({"seq": seq}))[:count], key=int)
+
+    ours = [row["seq"] for row in sample]
+    if len(ours) != min(count, len(population)) or ours != drawn(seed):
+        sys.exit(f"another sample: {ours}, not {drawn(seed)}")
+    if ours == drawn(seed + "x"):
+        sys.exit("another seed draws the same sample")
+    print(f"{len(population)} rows; the {len(ours)} drawn again are the same")
+
+
+main()
