@@ -12,6 +12,7 @@ mod cli {
     pub(crate) mod help;
     pub(crate) mod home;
     pub(crate) mod list;
+    pub(crate) mod readme;
     pub(crate) mod record;
     pub(crate) mod refused;
     pub(crate) mod tiles;

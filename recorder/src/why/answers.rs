@@ -380,9 +380,12 @@ impl About<'_> {
                 }
             }
         }
-        if self.record.kind == Kind::Generation {
-            statements.splice(0..0, self.scores()?);
-        }
+        let scores = match self.record.kind {
+            Kind::Generation => self.scores(self.record)?,
+            Kind::Mutation => self.scores_of_made()?,
+            _ => Vec::new(),
+        };
+        statements.splice(0..0, scores);
         match statements.len() {
             0 => statements.push(absent("nothing that came later points to it")),
             MANY.. => statements.push(absent(format!(
