@@ -15,6 +15,7 @@ mod cli {
     pub(crate) mod home;
     pub(crate) mod list;
     pub(crate) mod policy;
+    pub(crate) mod readme;
     pub(crate) mod record;
     pub(crate) mod refused;
     pub(crate) mod tiles;

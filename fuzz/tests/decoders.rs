@@ -8,6 +8,7 @@
 use std::sync::LazyLock;
 
 use seeds::Seeds;
+use tacho_recorder::filter::Filter;
 use tacho_schemas::canon::{self, MAX_RECORD};
 use tacho_schemas::checkpoint::Checkpoint;
 use tacho_schemas::content::{Field, Row};
@@ -17,7 +18,7 @@ use tacho_schemas::proof::Proof;
 use tacho_schemas::receipt::{Commit, Receipt};
 use tacho_schemas::record::Frame;
 use tacho_schemas::tile::{self, Tile};
-use tacho_schemas::{Record, sign};
+use tacho_schemas::{Record, Time, sign};
 
 #[allow(dead_code, reason = "the targets use a part")]
 #[path = "../../schemas/tests/support/logs.rs"]
@@ -157,6 +158,19 @@ fn row() {
         }
         for (_, _, field) in Field::ALL {
             let _ = field.check(bytes);
+        }
+    });
+}
+
+/// What is printed is read as the same, and what is wrong has a caret beneath it.
+#[test]
+fn filter() {
+    let now = Time(1_764_000_000_000_000_000);
+    fuzz!(filters, |bytes: &[u8]| {
+        let Some(text) = str_of(bytes) else { return };
+        match Filter::parse(text, now) {
+            Ok(filter) => assert_eq!(Filter::parse(&filter.to_string(), now), Ok(filter)),
+            Err(error) => assert!(error.caret(text).contains('^')),
         }
     });
 }

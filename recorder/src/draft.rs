@@ -4,8 +4,8 @@
 //! redactor knows is ever stored. Then text is committed to under fresh salts, vault row and artefacts are packed, hashes are taken. What remains for the one
 //! writer is to give number, time and links.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use tacho_schemas::content::{self, Descriptor, MAX_ROW, Row, Salted};
 use tacho_schemas::event::Event;
@@ -92,18 +92,23 @@ pub(crate) struct File {
     pub(crate) packed: Vec<u8>,
 }
 
-thread_local! {
-    static PACKER: RefCell<Option<Packer>> = const { RefCell::new(None) };
-}
+/// Packers that nobody uses. The one used last is taken first: its memory is still in the processor's caches, which hundreds of
+/// threads with one each would push out.
+static PACKERS: Mutex<Vec<Packer>> = Mutex::new(Vec::new());
+
+/// More are let go.
+const PACKERS_KEPT: usize = 16;
 
 fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
-    PACKER.with(|cell| {
-        let mut packer = cell.borrow_mut();
-        match &mut *packer {
-            Some(packer) => packer.pack(bytes),
-            empty => empty.insert(Packer::new()?).pack(bytes),
-        }
-    })
+    let kept = PACKERS.lock().ok().and_then(|mut kept| kept.pop());
+    let mut packer = kept.map_or_else(Packer::new, Ok)?;
+    let packed = packer.pack(bytes);
+    if let Ok(mut kept) = PACKERS.lock()
+        && kept.len() < PACKERS_KEPT
+    {
+        kept.push(packer);
+    }
+    packed
 }
 
 impl Draft {

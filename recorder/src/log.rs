@@ -1,13 +1,15 @@
-//! The log: one thread owns the database, callers wait for receipts.
+//! The log: one writer owns the database, callers wait for receipts.
 //!
 //! ```text
 //! caller: Event ─▶ Draft ─▶ queue ─▶ writer: number, link, leaf ─▶ BEGIN … COMMIT (one fsync) ─▶ sign ─▶ Receipt
 //! ```
 //!
+//! The writer works on a thread of its own, or, for a caller who is alone and waits, on that caller's thread ([`desk`]).
 //! A receipt is given only after the COMMIT, and one fsync serves all that waited. The order of a crash-safe commit and of a
 //! seal is written above the code that relies on it (`writer`), and a test kills the process at each [`Step`].
 
 mod backfill;
+mod desk;
 mod start;
 pub(crate) mod state;
 mod writer;
@@ -32,6 +34,7 @@ use crate::draft::{Draft, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keys::ring::{PromoteStep, Recovered};
 use crate::redact::Redactor;
+use desk::{Desk, Here};
 
 /// How many drafts may wait for the writer; more make callers wait.
 const QUEUE: usize = 8192;
@@ -175,6 +178,7 @@ pub struct Opening {
 #[derive(Debug)]
 pub struct Log {
     queue: SyncSender<Message>,
+    desk: Arc<Desk>,
     thread: Option<JoinHandle<Result<()>>>,
     path: PathBuf,
     origin: Origin,
@@ -215,6 +219,8 @@ enum Message {
     Seal(SealReason, SyncSender<Result<Acknowledged>>),
     /// To replace the log key, by leave of the identity key.
     RotateLogKey(Box<SigningKey>, SyncSender<Result<Acknowledged>>),
+    /// To look whether a seal or a checkpoint is due.
+    Tend,
     /// To stop cleanly.
     Stop,
 }
@@ -324,12 +330,15 @@ impl Log {
             redactor,
         } = started;
         let prover = Arc::clone(&writer.prover);
+        let desk = Arc::new(Desk::new(writer));
+        let served = Arc::clone(&desk);
         let thread = std::thread::Builder::new()
             .name("tacho-writer".to_owned())
-            .spawn(move || writer.run(&messages))
+            .spawn(move || served.serve(&messages))
             .map_err(|e| Error::new(ErrorKind::Io, "cannot start the writer").with_source(e))?;
         Ok(Self {
             queue,
+            desk,
             thread: Some(thread),
             path,
             origin,
@@ -368,7 +377,23 @@ impl Log {
 
     /// Appends an event and waits until it is durable.
     pub fn append(&self, event: Event, way: Way) -> Result<Receipt> {
-        self.submit(self.draft(event, way)?)?.wait()
+        self.write(self.draft(event, way)?)
+    }
+
+    /// Writes a draft and waits until it is durable: sooner than [`Self::submit`] and [`Pending::wait`] if nobody else writes.
+    ///
+    /// What this caller submitted before gets its number before.
+    pub fn write(&self, draft: Draft) -> Result<Receipt> {
+        match self.desk.commit_here(draft) {
+            Here::Queue(draft) => self.submit(draft)?.wait(),
+            Here::Done(answer, tend) => {
+                if tend {
+                    // A full queue has the thread's attention anyway.
+                    let _ = self.queue.try_send(Message::Tend);
+                }
+                answer?.into_receipt()
+            }
+        }
     }
 
     /// Makes an event ready: takes out secrets, those that this log's settings add included, and commits to the rest.
@@ -419,6 +444,7 @@ impl Log {
         message: impl FnOnce(SyncSender<Result<Acknowledged>>) -> Message,
     ) -> Result<Pending> {
         let (answer, pending) = mpsc::sync_channel(1);
+        self.desk.announce();
         self.queue.send(message(answer)).map_err(|_| stopped())?;
         Ok(Pending(pending))
     }
@@ -433,6 +459,7 @@ impl Log {
             return Ok(());
         };
         // A writer that has stopped by itself left its reason in the thread's result.
+        self.desk.announce();
         let _ = self.queue.send(Message::Stop);
         match thread.join() {
             Ok(result) => result,

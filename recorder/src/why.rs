@@ -5,6 +5,7 @@
 //! them look alike. What a record that came via import or api says of the world is a claim of its file or caller, whatever it is.
 
 mod answers;
+mod gain;
 mod path;
 
 use serde::Serialize;
@@ -16,6 +17,7 @@ use tacho_schemas::{Kind, Seq};
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::{Shown, View};
 
+pub use gain::{Gain, largest_gain};
 pub use path::Stage;
 
 /// Records told of in one answer at the most.

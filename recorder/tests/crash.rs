@@ -45,7 +45,7 @@ const THREADS: usize = 3;
 /// Records that each of them appends in one life.
 const RECORDS: usize = 16;
 
-/// Drafts that a thread hands over before it waits.
+/// Drafts that a thread hands over before it waits; the last of them it writes itself if it can.
 const BURST: usize = 3;
 
 /// A folder in memory where there is one: a process that is killed takes no disk with it, and fsync only costs time.
@@ -123,19 +123,23 @@ fn life() {
             let log = &log;
             scope.spawn(move || {
                 for first in (0..RECORDS).step_by(BURST) {
-                    let burst: Vec<_> = (first..RECORDS.min(first + BURST))
+                    let last = RECORDS.min(first + BURST) - 1;
+                    let burst: Vec<_> = (first..last)
                         .map(|n| {
                             let event = message(&format!("{round} {thread} {n}"));
                             log.submit(log.draft(event, Way::api(0)).unwrap()).unwrap()
                         })
                         .collect();
+                    let acked = |n: usize, receipt: Receipt| {
+                        let receipt = hex::encode(receipt.encode().unwrap());
+                        say(&format!("{thread} {n} {receipt}"));
+                    };
                     for (n, pending) in (first..).zip(burst) {
-                        let receipt = pending.wait().unwrap();
-                        say(&format!(
-                            "{thread} {n} {}",
-                            hex::encode(receipt.encode().unwrap())
-                        ));
+                        acked(n, pending.wait().unwrap());
                     }
+                    // Whoever is alone just now commits by itself.
+                    let event = message(&format!("{round} {thread} {last}"));
+                    acked(last, log.append(event, Way::api(0)).unwrap());
                     if (thread, first) == (0, 2 * BURST) {
                         log.seal(SealReason::Mutation).unwrap();
                     }

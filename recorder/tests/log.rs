@@ -9,6 +9,7 @@ use tacho_recorder::draft::Way;
 use tacho_recorder::log::{Beginning, Log, Options};
 use tacho_recorder::read::View;
 use tacho_recorder::{LogDir, Reader, SystemClock, keys};
+use tacho_schemas::body::log::SealReason;
 use tacho_schemas::body::work::{Message, Speaker};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
@@ -157,4 +158,51 @@ fn an_empty_text_is_no_text() {
     assert_eq!(shown.row.text(Field::Text), None);
     let shown = view.record(seq_of_none).unwrap();
     assert_eq!(shown.meaning.unwrap().content, None);
+}
+
+/// Who writes and waits may commit on its own thread, and overtakes nobody: neither itself nor a seal that was asked for.
+#[test]
+fn writing_directly_keeps_the_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = create(&dir.path().join("log"));
+    let draft = |text: String| log.draft(message(&text), Way::api(0)).unwrap();
+    let seqs = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (draft, seqs, log) = (&draft, &seqs, &log);
+            scope.spawn(move || {
+                let mut last = None;
+                for n in 0..60 {
+                    let handed = (n % 3 == 0).then(|| {
+                        let pending = log.submit(draft(format!("{thread} {n} first")));
+                        pending.unwrap()
+                    });
+                    let direct = log.write(draft(format!("{thread} {n}"))).unwrap().seq;
+                    let handed = handed.map(|pending| pending.wait().unwrap().seq);
+                    assert!(last < handed.or(Some(direct)) && handed < Some(direct));
+                    last = Some(direct);
+                    seqs.lock()
+                        .unwrap()
+                        .extend(handed.into_iter().chain([direct]));
+                    if thread == 0 && n % 20 == 7 {
+                        let sealed = log.seal(SealReason::Asked).unwrap().seq;
+                        assert!(direct < sealed);
+                    }
+                }
+            });
+        }
+    });
+    let mut seqs = seqs.into_inner().unwrap();
+    seqs.sort_unstable();
+    let written = seqs.len();
+    seqs.dedup();
+    assert_eq!(
+        (written, seqs.len()),
+        (240, 240),
+        "no number is given twice"
+    );
+    log.close().unwrap();
+    let dir = LogDir::open(&dir.path().join("log")).unwrap();
+    let report = audit(&dir, &Question::default(), |_, _| ()).unwrap();
+    assert!(report.has_integrity(), "{report:#?}");
 }

@@ -16,9 +16,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tacho_recorder::audit::{Question, audit};
 use tacho_recorder::clock::TestClock;
+use tacho_recorder::filter::Filter;
+use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::log::{Log, Options};
 use tacho_recorder::pack::Unpacker;
-use tacho_recorder::{Error, ErrorKind, LogDir};
+use tacho_recorder::read::View;
+use tacho_recorder::{Error, ErrorKind, LogDir, Reader};
+use tacho_schemas::Time;
 use tacho_schemas::note::Note;
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::sign::Fingerprint;
@@ -230,4 +234,37 @@ fn each_log_gets_the_verdict_that_is_due() {
 }
 
 /// Cases in all, and sound logs among them.
-const COUNT: (usize, usize) = (89, 11);
+const COUNT: (usize, usize) = (90, 11);
+
+/// An index that lags behind, and lacks what it should have, hides nothing for long: it is followed on, and what it says is held
+/// against the log.
+#[test]
+fn a_stale_index_is_followed_and_never_believed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let log = scratch.path().join("log");
+    unpack(&logs().join("stale-index/log"), &log);
+    let dir = LogDir::open_to_read(&log).unwrap();
+    let reader = Reader::open(&dir).unwrap();
+    let mut index = Index::open(&dir).unwrap();
+    let size = View::new(&reader).unwrap().size();
+    assert!((1..size).contains(&index.size().unwrap()), "it lags behind");
+    index.catch_up(&reader, |_, _| ()).unwrap();
+    assert_eq!(index.size().unwrap(), size);
+    let seals = Filter::parse("kind:seal", Time(0)).unwrap();
+    let query = Query {
+        filter: &seals,
+        range: 0..size,
+        order: Order::OldestFirst,
+    };
+    let found = index.page(&reader, &query, 100).unwrap();
+    let found: Vec<_> = found.into_iter().map(|shown| shown.seq).collect();
+    let mut there = Vec::new();
+    let view = View::new(&reader).unwrap();
+    view.of_kind(tacho_schemas::Kind::Seal, |shown| {
+        there.push(shown.seq);
+        Ok::<(), Error>(())
+    })
+    .unwrap();
+    assert!(!there.is_empty());
+    assert_eq!(found, there);
+}

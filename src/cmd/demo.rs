@@ -11,22 +11,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tacho_recorder::audit::{Question, audit};
+use tacho_recorder::import::Imported;
 use tacho_recorder::log::{Beginning, Log};
-use tacho_recorder::read::{Shown, View};
+use tacho_recorder::read::View;
+use tacho_recorder::why::{Gain, largest_gain};
 use tacho_recorder::{LogDir, Reader, keys};
-use tacho_schemas::content::{Descriptor, Field};
-use tacho_schemas::record::Role;
+use tacho_schemas::content::Field;
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::{Anchor, Completeness, Mark, Report};
-use tacho_schemas::{Kind, Origin, Seq};
+use tacho_schemas::{Origin, Seq};
 
+use super::why;
 use crate::place;
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
-/// Watch an agent change itself, and attacks on the record of it fail
+/// Watch real agents change themselves, and attacks on the record of it fail
 ///
-/// Makes a log of its own in a temporary folder, with keys of its own, and removes it at the end. Four copies of the log are then
-/// damaged, each in another way, and verified. The exit code is 1 if any damage was not caught.
+/// Imports a real lineage of a system that rewrites itself and a real transcript (both come with the program), verifies them, and
+/// explains the change that gained most. Then four copies of the log are damaged, each in another way, and verified. All of it
+/// happens in a log of its own in a temporary folder, with keys of its own, and is removed at the end. The exit code is 1 if any
+/// damage was not caught.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  tacho demo\n  tacho demo --keep ./demo")]
 pub(crate) struct Args {
@@ -39,41 +43,75 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Lines of a text or a diff that are shown.
+const LINES: usize = 6;
+
 /// One attack on a copy.
 struct Attack {
     name: &'static str,
     title: &'static str,
-    how: &'static str,
+    how: String,
     /// Whether somebody who has nothing but the folder could notice.
     shows_alone: bool,
 }
 
-const ATTACKS: [Attack; 4] = [
-    Attack {
-        name: "edited",
-        title: "A better score",
-        how: "One byte of a record is changed: 0.78 becomes 0.98.",
-        shows_alone: true,
-    },
-    Attack {
-        name: "reworded",
-        title: "A better reason",
-        how: "The record stays; the agent's words in the vault become \"Fix a typo in the length test\".",
-        shows_alone: true,
-    },
-    Attack {
-        name: "cut",
-        title: "The end is cut off",
-        how: "An older copy of the folder is put back: the last 5 records never were. All signatures are real.",
-        shows_alone: false,
-    },
-    Attack {
-        name: "rewritten",
-        title: "History is rewritten",
-        how: "The same, with the keys stolen at that time: the log goes on with a harmless story, signed by the true keys.",
-        shows_alone: false,
-    },
-];
+/// The four attacks.
+fn attacks(scene: &Scene) -> [Attack; 4] {
+    let gain = &scene.gain;
+    let dropped = scene.sound.size.saturating_sub(scene.older);
+    [
+        Attack {
+            name: "edited",
+            title: "A better score",
+            how: format!(
+                "A few bytes of record {} are changed: {} becomes {}.",
+                gain.evaluation,
+                gain.after,
+                better(&gain.after)
+            ),
+            shows_alone: true,
+        },
+        Attack {
+            name: "reworded",
+            title: "A better reason",
+            how: format!(
+                "Record {} stays; the agent's words in the vault become \"{HARMLESS}\".",
+                gain.mutation
+            ),
+            shows_alone: true,
+        },
+        Attack {
+            name: "cut",
+            title: "The end is cut off",
+            how: format!("An older copy of the folder is put back: the last {dropped} records, the whole transcript, never were. All signatures are real."),
+            shows_alone: false,
+        },
+        Attack {
+            name: "rewritten",
+            title: "History is rewritten",
+            how: "The same, with the keys stolen at that time: the log goes on as long with a harmless story, signed by the true keys.".to_owned(),
+            shows_alone: false,
+        },
+    ]
+}
+
+/// What the second attack makes of a rationale.
+const HARMLESS: &str = "Fix a typo in a comment";
+
+/// A higher number of the same length.
+fn better(score: &str) -> String {
+    let mut raised = false;
+    score
+        .chars()
+        .map(|c| match c {
+            '0'..='8' if !raised && score.starts_with("0.") && c != '0' => {
+                raised = true;
+                '9'
+            }
+            c => c,
+        })
+        .collect()
+}
 
 /// What came of an attack.
 struct Fate {
@@ -97,29 +135,32 @@ pub(crate) fn run(args: &Args, term: &mut Term) -> Result<Exit, Failure> {
         term,
         quiet: args.json,
     };
-    show.heading("An agent improves itself; then somebody attacks the record of it")?;
+    show.heading("Real agents change themselves; then somebody attacks the record of it")?;
     show.line("")?;
     let scene = stage.record()?;
     tell(&mut show, &stage, &scene)?;
 
-    let fates = ATTACKS
+    let attacks = attacks(&scene);
+    let fates = attacks
         .iter()
         .map(|attack| stage.attack(attack, &scene))
         .collect::<Result<Vec<_>, _>>()?;
-    show.heading("3  Four attacks, each on a copy")?;
-    for (letter, (attack, fate)) in ('a'..).zip(ATTACKS.iter().zip(&fates)) {
+    show.heading("4  Four attacks, each on a copy")?;
+    for (letter, (attack, fate)) in ('a'..).zip(attacks.iter().zip(&fates)) {
         report(&mut show, letter, attack, fate)?;
     }
     let caught = fates.iter().filter(|fate| fate.caught).count();
     if args.json {
         let kept = args.keep.as_ref().map(|dir| dir.to_string_lossy());
-        let attacks: Vec<_> = ATTACKS.iter().zip(&fates).map(to_json).collect();
-        let value = serde_json::json!({ "sound": scene.is_sound(), "caught": caught, "attacks": attacks, "kept": kept });
+        let all: Vec<_> = attacks.iter().zip(&fates).map(to_json).collect();
+        let value = serde_json::json!({
+            "sound": scene.is_sound(), "gain": scene.gain, "caught": caught, "attacks": all, "kept": kept,
+        });
         show.term.line(value.to_string())?;
     } else {
         close(&mut show, args, &scene, caught, began)?;
     }
-    Ok(match caught == ATTACKS.len() && scene.is_sound() {
+    Ok(match caught == attacks.len() && scene.is_sound() {
         true => Exit::Done,
         false => Exit::Negative,
     })
@@ -143,7 +184,12 @@ struct Stage {
 struct Scene {
     trust: Fingerprint,
     mark: Mark,
-    refs: story::Refs,
+    lineage: Imported,
+    transcript: Imported,
+    /// The change that gained most, as its source says.
+    gain: Gain,
+    /// How many records an older copy of the folder has.
+    older: u64,
     /// What a verification of the sound log says.
     sound: Report,
 }
@@ -184,7 +230,7 @@ impl Stage {
         })
     }
 
-    /// Records the session in two runs; between them somebody copies the folder.
+    /// Imports the files in two runs; between them somebody copies the folder.
     fn record(&self) -> Result<Scene, Failure> {
         let path = self.path.join("log");
         let identity_path = self.path.join("identity.pem");
@@ -199,16 +245,18 @@ impl Stage {
                 identity: &identity,
                 predecessor: None,
             },
-            place::options()?,
+            place::options()?.for_import(),
         )?;
-        let refs = story::improve(&log)?;
+        let lineage = story::LINEAGE.import(&self.path, &log)?;
         log.close()?;
         self.go_on()?;
+        let (older, gain) = self.largest_gain()?;
         damage::copy(&path, &self.path.join("cut"))?;
         damage::copy(&path, &self.path.join("rewritten"))?;
 
-        let log = Log::open(&path, place::options()?)?;
-        let receipt = story::reach_for_tests(&log, refs)?;
+        let log = Log::open(&path, place::options()?.for_import())?;
+        let transcript = story::TRANSCRIPT.import(&self.path, &log)?;
+        let receipt = story::note(&log, story::TRUE_NOTE)?;
         log.close()?;
         self.go_on()?;
         let text = serde_json::to_vec(&receipt).map_err(|e| Failure::new(e.to_string()))?;
@@ -219,9 +267,21 @@ impl Stage {
         Ok(Scene {
             trust,
             mark,
-            refs,
+            lineage,
+            transcript,
+            gain,
+            older,
             sound,
         })
+    }
+
+    /// How many records there are now, and which change gained most.
+    fn largest_gain(&self) -> Result<(u64, Gain), Failure> {
+        let reader = Reader::open(&LogDir::open_to_read(&self.path.join("log"))?)?;
+        let view = View::new(&reader)?;
+        let gain = largest_gain(&view)?;
+        let gain = gain.ok_or_else(|| Failure::new("no change in the lineage was measured"))?;
+        Ok((view.size(), gain))
     }
 
     fn verify(&self, log: &str, trust: Fingerprint, marks: Vec<Mark>) -> Result<Report, Failure> {
@@ -238,22 +298,19 @@ impl Stage {
     /// Damages a copy, and verifies it alone and against the receipt.
     fn attack(&self, attack: &Attack, scene: &Scene) -> Result<Fate, Failure> {
         let copy = self.path.join(attack.name);
-        let last = Seq(scene.sound.size.saturating_sub(1));
         match attack.name {
             "edited" => {
                 damage::copy(&self.path.join("log"), &copy)?;
-                let seq = scene.refs.evaluation;
-                damage::edit_record(&copy, seq, story::SCORE, "0.98")?;
+                let score = &scene.gain.after;
+                damage::edit_record(&copy, scene.gain.evaluation, score, &better(score))?;
             }
             "reworded" => {
                 damage::copy(&self.path.join("log"), &copy)?;
-                // The last records: action, outcome, session, seal.
-                let seq = Seq(last.0.saturating_sub(3));
-                damage::edit_text(&copy, seq, Field::Summary, "Fix a typo in the length test")?;
+                damage::edit_text(&copy, scene.gain.mutation, Field::Reasoning, HARMLESS)?;
             }
             "rewritten" => {
                 let log = Log::open(&copy, place::options()?)?;
-                story::read_tests(&log, scene.refs)?;
+                while story::note(&log, story::HARMLESS_NOTE)?.seq.0 < scene.sound.size {}
                 log.close()?;
             }
             // It is an older copy.
@@ -289,17 +346,33 @@ impl Drop for Stage {
     }
 }
 
-/// Shows what was recorded, and that it is sound.
+/// Shows what was recorded, that it is sound, and the change that gained most.
 fn tell(show: &mut Show<'_>, stage: &Stage, scene: &Scene) -> Result<(), Failure> {
-    show.heading("1  What the agent did")?;
-    show.text("", "quill, a support agent, is told to raise its own score. It changes its prompt, and the score rises. Then it reaches for the test that judges it.")?;
+    show.heading("1  Two real files become records")?;
+    for (file, imported) in [
+        (&story::LINEAGE, &scene.lineage),
+        (&story::TRANSCRIPT, &scene.transcript),
+    ] {
+        let name = show.term.paint(Tone::Strong, file.name);
+        show.line(format!("   {name}"))?;
+        show.text("   ", file.what)?;
+        let counts = imported.counts.iter();
+        let counts: Vec<_> = counts
+            .map(|(kind, count)| format!("{count} {}", kind.name()))
+            .collect();
+        let (open, close) = imported.records;
+        let counts = counts.join(", ");
+        show.text("   ", &format!("records {open} to {close}: {counts}"))?;
+        let lost: u64 = imported.losses.values().sum();
+        let lost = match lost {
+            0 => "everything was understood".to_owned(),
+            _ => format!(
+                "{lost} things were not understood; the last record counts them by type, and the original is kept"
+            ),
+        };
+        show.text("   ", &lost)?;
+    }
     show.line("")?;
-    let dir = LogDir::open_to_read(&stage.path.join("log"))?;
-    let reader = Reader::open(&dir)?;
-    let view = View::new(&reader)?;
-    view.records(0..view.size(), |shown| show.record(&shown))?;
-    show.line("")?;
-    mutation(show, &view, scene.refs.mutation)?;
 
     show.heading("2  Is it what was written?")?;
     let sound = &scene.sound;
@@ -321,55 +394,35 @@ fn tell(show: &mut Show<'_>, stage: &Stage, scene: &Scene) -> Result<(), Failure
     ] {
         show.marked(mark, tone, &line)?;
     }
+    show.line("")?;
+
+    show.heading("3  The change that gained most: what `tacho why` says of it")?;
+    show.line("")?;
+    explain(show, stage, scene)?;
     show.line("")
 }
 
-/// Shows a mutation as a reviewer asks for it.
-fn mutation(show: &mut Show<'_>, view: &View<'_>, seq: Seq) -> Result<(), Failure> {
-    let shown = view.record(seq)?;
-    show.line(format!(
-        "   What record {seq} changed, as the bytes show, and why, as the agent says:"
-    ))?;
-    let diff = diff(view, &shown)?;
-    for line in diff
-        .lines()
-        .filter(|l| !l.starts_with("---") && !l.starts_with("+++"))
-    {
-        let tone = match line.chars().next() {
-            Some('+') => Tone::Good,
-            Some('-') => Tone::Bad,
-            _ => continue,
-        };
-        show.painted("     ", tone, &safe(line))?;
+/// The seven answers about the change that gained most.
+fn explain(show: &mut Show<'_>, stage: &Stage, scene: &Scene) -> Result<(), Failure> {
+    let dir = LogDir::open_to_read(&stage.path.join("log"))?;
+    let reader = Reader::open(&dir)?;
+    let explanation = why::ask(&dir, &reader, scene.gain.mutation, |_, _| ())?;
+    if show.quiet {
+        return Ok(());
     }
-    let why = shown.text(Field::Summary).unwrap_or_default();
-    show.painted("     ", Tone::Strong, &format!("\"{}\"", safe(why)))?;
-    show.line("")
-}
-
-/// The text of the diff that a record carries.
-fn diff(view: &View<'_>, shown: &Shown) -> Result<String, Failure> {
-    let artefacts = shown
-        .meaning
-        .as_ref()
-        .map(|r| r.artefacts())
-        .unwrap_or_default();
-    let place = (0..).zip(artefacts).find(|(_, a)| a.role == Role::Diff);
-    let held = place.and_then(|(place, _)| shown.row.artefacts.as_ref()?.get(&place));
-    let Some(held) = held else {
-        return Ok(String::new());
+    let printer = why::Printer {
+        shown: LINES,
+        width: 80,
+        more: "",
     };
-    let hash = Descriptor::decode(&held.bytes)?.blake3;
-    let artefact = view.snapshot().artefact(&hash)?;
-    let bytes = artefact.map(|a| a.bytes).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    printer.print(show.term, &explanation)
 }
 
 fn report(show: &mut Show<'_>, letter: char, attack: &Attack, fate: &Fate) -> Result<(), Failure> {
     show.line("")?;
     let title = show.term.paint(Tone::Strong, attack.title);
     show.line(format!("   {letter}  {title}"))?;
-    show.text("   ", attack.how)?;
+    show.text("   ", &attack.how)?;
     if fate.good_alone {
         show.text(
             "   ",
@@ -398,11 +451,11 @@ fn close(
 ) -> Result<(), Failure> {
     let seconds = began.elapsed().as_secs_f32();
     show.line("")?;
-    let tone = match caught == ATTACKS.len() {
+    let tone = match caught == attacks(scene).len() {
         true => Tone::Good,
         false => Tone::Bad,
     };
-    let verdict = format!("{caught} of {} attacks were caught", ATTACKS.len());
+    let verdict = format!("{caught} of {} attacks were caught", attacks(scene).len());
     show.painted("", tone, &format!("{verdict} ({seconds:.1} s)"))?;
     show.text_at(0, "The last two pass every check that needs only the folder: keep receipts and checkpoints where the agent cannot reach them.")?;
     show.line("")?;
@@ -412,8 +465,8 @@ fn close(
             let dir = safe(&dir.to_string_lossy()).into_owned();
             [
                 (
-                    format!("tacho --log {dir}/log why {}", scene.refs.mutation),
-                    "seven answers about the change",
+                    format!("tacho --log {dir}/log why {}", scene.gain.generation),
+                    "the way from the root to what that change made",
                 ),
                 (
                     format!("tacho --log {dir}/reworded verify --trust {dir}/identity.pem"),
@@ -429,7 +482,10 @@ fn close(
         }
         None => [
             ("tacho init".to_owned(), "make your own log"),
-            ("tacho record --help".to_owned(), "write to it"),
+            (
+                "tacho import ~/.claude/projects/*/*.jsonl".to_owned(),
+                "what your own agent did",
+            ),
             (
                 "tacho demo --keep ./demo".to_owned(),
                 "keep all this, to look into it",
@@ -490,43 +546,5 @@ impl Show<'_> {
             line.push_str(word);
         }
         self.line(format!("{:indent$}{line}", ""))
-    }
-
-    /// One record in one line: number, kind, what it says, and what led to it.
-    fn record(&mut self, shown: &Shown) -> Result<(), Failure> {
-        let Ok(record) = &shown.meaning else {
-            return self.line(format!("   {:>3}  not understood", shown.seq.0));
-        };
-        let words = match record.kind {
-            Kind::Genesis => "names the log and its keys",
-            Kind::Boot => "the recorder starts",
-            Kind::Seal => "closes the epoch: its key is destroyed",
-            _ => [
-                Field::Text,
-                Field::Error,
-                Field::Output,
-                Field::Name,
-                Field::Summary,
-                Field::Reason,
-            ]
-            .iter()
-            .find_map(|field| shown.text(*field))
-            .unwrap_or_default(),
-        };
-        let causes: Vec<_> = record.causes().iter().map(ToString::to_string).collect();
-        let causes = match causes.is_empty() {
-            true => String::new(),
-            false => format!("← {}", causes.join(", ")),
-        };
-        let seq = self
-            .term
-            .paint(Tone::Strong, &format!("{:>3}", shown.seq.0));
-        let causes = self.term.paint(Tone::Dim, &causes);
-        let line = format!(
-            "   {seq}  {:<10}  {:<50}  {causes}",
-            record.kind.name(),
-            safe(words)
-        );
-        self.line(line.trim_end())
     }
 }

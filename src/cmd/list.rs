@@ -13,6 +13,8 @@ use tacho_recorder::why;
 use tacho_recorder::{Clock, ErrorKind, LogDir, Reader, SystemClock};
 use tacho_schemas::Time;
 use tacho_schemas::body::Body;
+use tacho_schemas::content::Field;
+use tacho_schemas::record::Redaction;
 
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
@@ -407,6 +409,10 @@ fn to_line(term: &Term, shown: &Shown, width: usize) -> String {
             term.paint(Tone::Warn, &format!("not understood: {}", safe(why)))
         ),
     };
+    let line = match findings(shown) {
+        found if found.is_empty() => line,
+        found => format!("{}  {}", line.trim_end(), term.paint(Tone::Warn, &found)),
+    };
     match shown.doubts.is_empty() {
         true => format!("  {}", line.trim_end()),
         false => format!(
@@ -416,6 +422,16 @@ fn to_line(term: &Term, shown: &Shown, width: usize) -> String {
             term.paint(Tone::Bad, &shown.doubts.join("; "))
         ),
     }
+}
+
+/// What a reviewer should look at: secrets that were taken out.
+fn findings(shown: &Shown) -> String {
+    let redacted = shown.meaning.as_ref().map(|record| record.redacted());
+    let found = redacted.unwrap_or_default().iter();
+    let found: Vec<_> = found
+        .map(|Redaction { secret, count }| format!("[finding: {count} × {secret} taken out]"))
+        .collect();
+    found.join(" ")
 }
 
 /// The words that say most about a record, cut to a line.

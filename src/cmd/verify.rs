@@ -74,7 +74,7 @@ pub(crate) struct Args {
 enum Require {
     /// A mark from outside covers every record
     Complete,
-    /// The last record is a seal
+    /// Each epoch ended with a seal, the last one too
     Sealed,
     /// Every record was seen by the witnesses that the log asks for
     Witnessed,
@@ -198,6 +198,11 @@ fn unmet(require: Require, report: &Report) -> Option<String> {
         Require::Sealed if !report.sealed => {
             Some("sealed: the last record is not a seal".to_owned())
         }
+        // A break is signed by the identity key, and so is no violation; but no seal vouches for the epoch that it ended.
+        Require::Sealed if report.broken_epochs > 0 => Some(format!(
+            "sealed: {} ended without a seal",
+            count(report.broken_epochs, "epoch")
+        )),
         Require::Witnessed => Some("witnessed: this version cannot check witnesses yet".to_owned()),
         _ => None,
     }
@@ -446,11 +451,11 @@ fn print(
         ))?;
     }
     if report.broken_epochs > 0 {
-        term.line(format!(
-            "  {:<13} {} ended without a seal, since the key was lost",
-            "",
+        let text = format!(
+            "{} ended without a seal, since the key was lost: only the identity key vouches for the end",
             count(report.broken_epochs, "epoch")
-        ))?;
+        );
+        term.line(format!("  {:<13} {}", "", term.paint(Tone::Warn, &text)))?;
     }
     for violation in &integrity.violations {
         let mark = term.paint(Tone::Bad, "✗");
@@ -474,6 +479,10 @@ fn print(
         ))?;
     }
     let verdict = match (good, narrow) {
+        (true, false) if report.broken_epochs > 0 => term.paint(
+            Tone::Warn,
+            "verified, but for what the lost key would have sealed (`--require sealed`)",
+        ),
         (true, false) => term.paint(Tone::Good, "verified"),
         (true, true) => term.paint(
             Tone::Good,

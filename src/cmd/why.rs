@@ -3,6 +3,7 @@
 use tacho_recorder::index::Index;
 use tacho_recorder::read::View;
 use tacho_recorder::why::{Explanation, Stage, Statement, explain};
+use tacho_recorder::{LogDir, Reader};
 use tacho_schemas::Seq;
 use tacho_schemas::safe::safe_block;
 
@@ -36,19 +37,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let dir = place.open_to_read()?;
     let reader = place::reader(&dir)?;
-    let mut index = Index::open(&dir)?;
     let mut progress = term.progress("indexing");
-    index.catch_up(&reader, |done, all| progress.show(done, all))?;
+    let explanation = ask(&dir, &reader, Seq(args.seq), |done, all| {
+        progress.show(done, all);
+    })?;
     drop(progress);
-    let view = View::new(&reader)?;
-    let found = |seq: Seq| {
-        let effects = index.effects(seq)?;
-        Ok(effects
-            .into_iter()
-            .map(|link| (link.relation, link.seq))
-            .collect())
-    };
-    let explanation = explain(&view, &found, Seq(args.seq))?;
     let doubtful = explanation
         .answers
         .iter()
@@ -58,8 +51,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         term.line(serde_json::to_string(&explanation).map_err(|e| Failure::new(e.to_string()))?)?;
     } else {
         Printer {
-            full: args.full,
+            shown: if args.full { usize::MAX } else { SHOWN },
             width: textwrap::termwidth().clamp(60, 110),
+            more: " (--full)",
         }
         .print(term, &explanation)?;
     }
@@ -70,13 +64,38 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-struct Printer {
-    full: bool,
-    width: usize,
+/// Asks the log for all it knows of a record.
+pub(crate) fn ask(
+    dir: &LogDir,
+    reader: &Reader,
+    seq: Seq,
+    progress: impl FnMut(u64, u64),
+) -> Result<Explanation, Failure> {
+    let mut index = Index::open(dir)?;
+    index.catch_up(reader, progress)?;
+    let view = View::new(reader)?;
+    let found = |seq: Seq| {
+        let effects = index.effects(seq)?;
+        Ok(effects
+            .into_iter()
+            .map(|link| (link.relation, link.seq))
+            .collect())
+    };
+    Ok(explain(&view, &found, seq)?)
+}
+
+/// Prints an explanation as text.
+pub(crate) struct Printer {
+    /// Lines of a text or a diff.
+    pub(crate) shown: usize,
+    /// Columns.
+    pub(crate) width: usize,
+    /// How to see the others.
+    pub(crate) more: &'static str,
 }
 
 impl Printer {
-    fn print(&self, term: &mut Term, explanation: &Explanation) -> Result<(), Failure> {
+    pub(crate) fn print(&self, term: &mut Term, explanation: &Explanation) -> Result<(), Failure> {
         let title = format!("#{} {}", explanation.seq, explanation.kind);
         term.line(term.paint(Tone::Strong, &title))?;
         for (number, answer) in (1..).zip(&explanation.answers) {
@@ -194,10 +213,9 @@ impl Printer {
 
     fn diff(&self, term: &mut Term, text: &str) -> Result<(), Failure> {
         let text = safe_block(text);
-        let room = if self.full {
-            usize::MAX
-        } else {
-            self.width.saturating_sub(5)
+        let room = match self.shown {
+            usize::MAX => usize::MAX,
+            _ => self.width.saturating_sub(5),
         };
         let lines: Vec<String> = text
             .lines()
@@ -220,10 +238,10 @@ impl Printer {
         margin: &str,
         tone: impl Fn(&str) -> Option<Tone>,
     ) -> Result<(), Failure> {
-        let shown = if self.full || lines.len() <= SHOWN + 2 {
-            lines.len()
-        } else {
-            SHOWN
+        // One or two more lines are shorter than saying so.
+        let shown = match lines.len() <= self.shown.saturating_add(2) {
+            true => lines.len(),
+            false => self.shown,
         };
         for line in lines.iter().take(shown) {
             match tone(line) {
@@ -232,7 +250,7 @@ impl Printer {
             }
         }
         if shown < lines.len() {
-            let rest = format!("{margin}… {} more lines (--full)", lines.len() - shown);
+            let rest = format!("{margin}… {} more lines{}", lines.len() - shown, self.more);
             term.line(term.paint(Tone::Dim, &rest))?;
         }
         Ok(())

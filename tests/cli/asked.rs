@@ -216,12 +216,20 @@ fn the_demo_catches_everything_and_leaves_nothing() {
         "{}",
         ran.out
     );
+    for said in [
+        "fitness 0.0 → 0.9956384935764844",
+        "#135 modify code: 110 lines added",
+        "everything was understood",
+    ] {
+        assert!(ran.out.contains(said), "{said}\n{}", ran.out);
+    }
     for line in ran.out.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     assert_eq!(std::fs::read_dir(home.path("")).unwrap().count(), before);
 
     let answer = &home.run(["demo", "--json", "--keep", "kept"]).good().json()[0];
+    assert_eq!(answer["gain"]["mutation"], 135);
     let attacks = answer["attacks"].as_array().unwrap();
     let breaches: Vec<_> = attacks
         .iter()

@@ -177,6 +177,10 @@ fn a_lost_epoch_key_is_broken_visibly_and_only_then() {
     home.record(&[MESSAGE]).good();
     let ran = home.run(["verify"]).good();
     assert!(ran.out.contains("1 epoch ended without a seal"), "{ran:?}");
+    assert!(!ran.out.ends_with("\nverified\n"), "{ran:?}");
+    let ran = home.run(["verify", "--require", "sealed"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("✗ required sealed: 1 epoch"), "{ran:?}");
     assert!(
         home.run(["key", "show"])
             .good()

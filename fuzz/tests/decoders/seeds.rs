@@ -19,6 +19,7 @@ pub(crate) struct Seeds {
     pub(crate) paths: Vec<Vec<u8>>,
     pub(crate) receipts: Vec<Vec<u8>>,
     pub(crate) rows: Vec<Vec<u8>>,
+    pub(crate) filters: Vec<Vec<u8>>,
 }
 
 impl Seeds {
@@ -44,7 +45,14 @@ impl Seeds {
             "tile/2/000",
             "tile/entries/067.p/44",
         ];
+        let filters = [
+            "kind:mutation -path:*.md",
+            "(agent:quill | session:12) verdict:deny since:2026-01-01 until:2h",
+            "under(31) \"the cache\" -(over(3) part:tests)",
+            "since:yesterday é*",
+        ];
         Self {
+            filters: filters.iter().map(|f| f.as_bytes().to_vec()).collect(),
             records: samples::all()
                 .iter()
                 .map(|s| s.record.encode().unwrap())

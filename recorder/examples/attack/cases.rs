@@ -7,9 +7,10 @@ use ciborium::Value;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, params};
 use serde_json::{Value as Json, json};
-use tacho_recorder::keys;
+use tacho_recorder::index::Index;
 use tacho_recorder::log::Log;
 use tacho_recorder::pack::{Packer, Unpacker};
+use tacho_recorder::{LogDir, Reader, keys};
 use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Answer, Approval, Basis, Erased, Erasure};
 use tacho_schemas::body::log::{Key, KeyOp, KeyRole, SealReason};
@@ -112,6 +113,7 @@ pub(crate) fn make(fixtures: &Path) {
     maker.vault_and_artefacts();
     maker.store();
     maker.wal();
+    maker.index();
     maker.checkpoints();
     maker.marks(&stranger);
     maker.wide();
@@ -1425,6 +1427,31 @@ impl Maker {
     }
 }
 
+impl Maker {
+    /// An index is a convenience: whatever stands in it, the log is judged by itself.
+    fn index(&self) {
+        let case = self.case(
+            "stale-index",
+            "the index beside the log was built before its last records, and two of the older ones were taken out of it",
+        );
+        let dir = LogDir::open_to_read(&self.early).unwrap();
+        let mut index = Index::open(&dir).unwrap();
+        index
+            .catch_up(&Reader::open(&dir).unwrap(), |_, _| ())
+            .unwrap();
+        drop(index);
+        let conn = Connection::open(self.early.join("index.db")).unwrap();
+        let gone = conn.execute("DELETE FROM words WHERE rowid IN (3, 4)", []);
+        assert_eq!(gone.unwrap(), 2);
+        // All of it in one file.
+        conn.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
+            .unwrap();
+        drop(conn);
+        fs::rename(self.early.join("index.db"), case.work.join("index.db")).unwrap();
+        case.end(SOUND);
+    }
+}
+
 impl Case {
     /// The start of a recorder is tried too, so the keys are kept.
     fn starts(self) -> Self {
@@ -1479,7 +1506,7 @@ impl Case {
         let log = self.dir.join("log");
         fs::create_dir_all(&log).unwrap();
         let mut packer = Packer::new().unwrap();
-        for file in ["log.db", "log.db-wal"] {
+        for file in ["log.db", "log.db-wal", "index.db"] {
             match fs::read(self.work.join(file)) {
                 Ok(bytes) if !bytes.is_empty() => {
                     fs::write(

@@ -46,9 +46,14 @@ impl Backfill {
         })
     }
 
+    /// Whether so much was added that it has to be moved.
+    pub(super) fn is_due(store: &Store) -> bool {
+        store.unmoved() >= LIMIT
+    }
+
     /// Called between commits.
     pub(super) fn keep_small(&self, store: &mut Store) -> Result<()> {
-        if store.unmoved() < LIMIT {
+        if !Self::is_due(store) {
             return Ok(());
         }
         if self.done.swap(false, Ordering::Acquire) {

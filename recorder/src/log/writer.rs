@@ -16,8 +16,8 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
 use tacho_schemas::body::Body;
@@ -35,7 +35,7 @@ use tacho_schemas::tree::{self, Batch};
 use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time, chain};
 
 use super::state::{self, State};
-use super::{Acknowledged, Message, Options, Prover, SignedCommit, Step, backfill::Backfill};
+use super::{Acknowledged, Options, Prover, SignedCommit, Step, backfill::Backfill};
 use crate::checkpoints::Checkpoints;
 use crate::dir::{Lock, LogDir};
 use crate::draft::Draft;
@@ -43,15 +43,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::keys::KeyRing;
 use crate::pack::Unpacker;
 use crate::store::{Store, TileId};
-
-/// At most so many records in one commit.
-const BATCH_RECORDS: usize = 1024;
-
-/// At most about so many bytes in one commit.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// When nothing comes, the last commit's signature is kept after so long.
-const IDLE: Duration = Duration::from_millis(500);
 
 type Answer = SyncSender<Result<Acknowledged>>;
 
@@ -62,6 +53,14 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A draft, and where its caller waits.
+    pub(super) fn of(draft: Box<Draft>, answer: Answer) -> Self {
+        Self {
+            draft,
+            answer: Some(answer),
+        }
+    }
+
     /// A record of the recorder itself, for which nobody waits.
     pub(super) fn own(event: Event) -> Result<Self> {
         Ok(Self {
@@ -112,61 +111,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Serves the queue until told to stop, or until poisoned.
-    pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<()> {
-        let mut next = None;
-        loop {
-            let message = match next.take().map_or_else(|| messages.recv_timeout(IDLE), Ok) {
-                Ok(message) => message,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.keep_statement()?;
-                    self.keep_cadence()?;
-                    continue;
-                }
-                Err(RecvTimeoutError::Disconnected) => return self.stop(),
-            };
-            match message {
-                Message::Append(draft, answer) => {
-                    let mut weight = draft.weight();
-                    let mut requests = vec![Request {
-                        draft,
-                        answer: Some(answer),
-                    }];
-                    while requests.len() < BATCH_RECORDS && weight < BATCH_BYTES && next.is_none() {
-                        match messages.try_recv() {
-                            Ok(Message::Append(draft, answer)) => {
-                                weight += draft.weight();
-                                requests.push(Request {
-                                    draft,
-                                    answer: Some(answer),
-                                });
-                            }
-                            Ok(other) => next = Some(other),
-                            Err(_) => break,
-                        }
-                    }
-                    self.commit(requests)?;
-                }
-                Message::Enrol(key, identity, answer) => {
-                    let outcome = self.enrol(*key, &identity);
-                    self.tell(&answer, outcome)?;
-                }
-                Message::Seal(reason, answer) => {
-                    let outcome = self.seal(reason);
-                    self.tell(&answer, outcome)?;
-                }
-                Message::RotateLogKey(identity, answer) => {
-                    let outcome = self.rotate_log_key(&identity);
-                    self.tell(&answer, outcome)?;
-                }
-                Message::Stop => return self.stop(),
-            }
-            self.keep_cadence()?;
-        }
-    }
-
     /// Answers one caller; ends the writer if it is poisoned.
-    fn tell(&self, answer: &Answer, outcome: Result<Acknowledged>) -> Result<()> {
+    pub(super) fn tell(&self, answer: &Answer, outcome: Result<Acknowledged>) -> Result<()> {
         let end = match &outcome {
             Err(error) if self.is_poisoned(error) => Err(copy(error)),
             _ => Ok(()),
@@ -493,7 +439,7 @@ impl Writer {
     }
 
     /// Writes somebody's key down, signed by the identity key.
-    fn enrol(&mut self, key: Key, identity: &SigningKey) -> Result<Acknowledged> {
+    pub(super) fn enrol(&mut self, key: Key, identity: &SigningKey) -> Result<Acknowledged> {
         self.check_identity(identity)?;
         self.write(&mut [], Some(Last::Key(key, identity)))
             .and_then(|w| self.last_of(w))
@@ -510,7 +456,7 @@ impl Writer {
     }
 
     /// Replaces the log key: the new one is durable → the identity key's word for it is committed → the files change places.
-    fn rotate_log_key(&mut self, identity: &SigningKey) -> Result<Acknowledged> {
+    pub(super) fn rotate_log_key(&mut self, identity: &SigningKey) -> Result<Acknowledged> {
         self.check_identity(identity)?;
         let public = self.ring.make_next_log()?;
         let body = Key {
@@ -575,15 +521,27 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals, makes a checkpoint, moves the WAL, if it is time.
-    fn keep_cadence(&mut self) -> Result<()> {
+    fn is_seal_due(&self) -> bool {
         let in_epoch = self.state.size().saturating_sub(self.state.epoch_first.0);
         let aged = in_epoch > 1 && self.epoch_began.elapsed() >= self.options.epoch_time;
-        let due = if in_epoch >= self.options.epoch_records || aged {
-            self.seal(SealReason::Cadence).map(drop)
-        } else if self.checkpointed_size < self.state.size()
+        in_epoch >= self.options.epoch_records || aged
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        self.checkpointed_size < self.state.size()
             && self.checkpointed.elapsed() >= self.options.checkpoint_every
-        {
+    }
+
+    /// Whether it is time for anything of [`Self::keep_cadence`].
+    pub(super) fn is_due(&self) -> bool {
+        self.is_seal_due() || self.is_checkpoint_due() || Backfill::is_due(&self.store)
+    }
+
+    /// Seals, makes a checkpoint, moves the WAL, if it is time.
+    pub(super) fn keep_cadence(&mut self) -> Result<()> {
+        let due = if self.is_seal_due() {
+            self.seal(SealReason::Cadence).map(drop)
+        } else if self.is_checkpoint_due() {
             self.checkpoint()
         } else {
             Ok(())
@@ -619,7 +577,7 @@ impl Writer {
     }
 
     /// Stops cleanly: seal, checkpoint, the last statement kept, the WAL emptied.
-    fn stop(mut self) -> Result<()> {
+    pub(super) fn stop(mut self) -> Result<()> {
         self.seal(SealReason::Stop)?;
         self.try_keep_statement()?;
         self.backfill.end();

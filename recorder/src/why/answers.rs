@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use tacho_schemas::body::change::Mutation;
 use tacho_schemas::body::work::{Decision, Outcome, Status, Verdict};
 use tacho_schemas::body::{Body, Rationale, RationaleSource};
 use tacho_schemas::canon;
 use tacho_schemas::content::{Alternative, Field, MAX_ROW, Provenance};
 use tacho_schemas::links::Link;
-use tacho_schemas::record::{Record, Role, Via};
+use tacho_schemas::record::{Record, Redaction, Role, Via};
 use tacho_schemas::{Kind, Seq, tree};
 
 use super::{About, MANY, Statement};
@@ -259,17 +260,7 @@ impl About<'_> {
         let Body::Mutation(body) = &record.body else {
             return Ok(Vec::new());
         };
-        let parts: Vec<_> = body
-            .parts
-            .iter()
-            .flatten()
-            .map(|part| part.name())
-            .collect();
-        let parts = if parts.is_empty() {
-            "a part that was not classified".to_owned()
-        } else {
-            parts.join(", ")
-        };
+        let parts = parts(body);
         let mut statements = Vec::new();
         let count = |n: Option<u64>| n.map_or("?".to_owned(), |n| n.to_string());
         statements.push(fact(format!(
@@ -395,9 +386,12 @@ impl About<'_> {
                 }
             }
         }
-        if self.record.kind == Kind::Generation {
-            statements.splice(0..0, self.scores()?);
-        }
+        let scores = match self.record.kind {
+            Kind::Generation => self.scores(self.record)?,
+            Kind::Mutation => self.scores_of_made()?,
+            _ => Vec::new(),
+        };
+        statements.splice(0..0, scores);
         match statements.len() {
             0 => statements.push(absent("nothing that came later points to it")),
             MANY.. => statements.push(absent(format!(
@@ -467,6 +461,11 @@ impl About<'_> {
         statements.push(fact(format!(
             "{held} of {committed} texts and files are held and fit their commitments"
         )));
+        for Redaction { secret, count } in self.record.redacted() {
+            statements.push(fact(format!(
+                "finding: {count} × {secret} was taken out before anything was stored"
+            )));
+        }
         if let Some(auth) = &self.record.auth
             && let Some(uid) = auth.uid
         {
@@ -503,20 +502,7 @@ fn deed(record: &Record) -> String {
         }
         Body::Outcome(body) => format!("reported that it {}", ended(body)),
         Body::Message(body) => format!("said something as {}", body.speaker),
-        Body::Mutation(body) => {
-            let parts: Vec<_> = body
-                .parts
-                .iter()
-                .flatten()
-                .map(|part| part.name())
-                .collect();
-            let what = if parts.is_empty() {
-                "a part".to_owned()
-            } else {
-                parts.join(", ")
-            };
-            format!("changed {what} ({})", body.change)
-        }
+        Body::Mutation(body) => format!("changed {} ({})", parts(body), body.change),
         Body::Generation(body) => format!("became a new generation ({})", body.fate),
         Body::Evaluation(body) => match &body.main {
             Some(main) => format!("was measured: {} {}", main.metric, main.score),
@@ -526,7 +512,23 @@ fn deed(record: &Record) -> String {
             tacho_schemas::body::log::Phase::Close => format!("ended a session of {}", body.agent),
             _ => format!("began a session of {}", body.agent),
         },
+        Body::Approval(body) => format!("answered #{} with {}", body.target, body.answer),
+        Body::Kill(body) => match (&body.target, body.about) {
+            (Some(target), _) => format!("pulled the off switch for {} `{target}`", body.scope),
+            (None, Some(about)) => format!("pulled the off switch for {} #{about}", body.scope),
+            (None, None) => format!("pulled the off switch for {}", body.scope),
+        },
+        Body::Release(body) => format!("released the off switch of #{}", body.kill),
         _ => format!("wrote a {} record", record.kind),
+    }
+}
+
+/// The names of what a mutation changed.
+fn parts(body: &Mutation) -> String {
+    let names: Vec<_> = body.parts.iter().flatten().map(|p| p.name()).collect();
+    match names.is_empty() {
+        true => "a part that was not classified".to_owned(),
+        false => names.join(", "),
     }
 }
 

@@ -2,11 +2,12 @@
 //! after.
 
 use serde::Serialize;
-use tacho_schemas::Seq;
 use tacho_schemas::body::Body;
 use tacho_schemas::body::change::{Evaluation, Fate};
 use tacho_schemas::content::Field;
 use tacho_schemas::links::Link;
+use tacho_schemas::record::Record;
+use tacho_schemas::{Kind, Seq};
 
 use super::answers::record;
 use super::{About, Statement, first_words};
@@ -142,14 +143,28 @@ impl About<'_> {
         Ok(newest)
     }
 
-    /// The score before and after, for a generation.
-    pub(super) fn scores(&self) -> Result<Vec<Statement>> {
-        let Some(after) = self.score(self.record.seq)? else {
+    /// The score before and after each generation that this mutation made.
+    pub(super) fn scores_of_made(&self) -> Result<Vec<Statement>> {
+        let mut statements = Vec::new();
+        for (link, seq) in (self.effects)(self.record.seq)? {
+            if link == Link::Mutation
+                && let Some((_, made)) = record(self, seq)?
+                && made.kind == Kind::Generation
+            {
+                statements.extend(self.scores(&made)?);
+            }
+        }
+        Ok(statements)
+    }
+
+    /// The score before and after a generation.
+    pub(super) fn scores(&self, generation: &Record) -> Result<Vec<Statement>> {
+        let Some(after) = self.score(generation.seq)? else {
             return Ok(vec![Statement::Absent {
                 text: "it was never measured".to_owned(),
             }]);
         };
-        let parent = match &self.record.body {
+        let parent = match &generation.body {
             Body::Generation(body) => body.parents.iter().flatten().next().copied(),
             _ => None,
         };
@@ -157,7 +172,7 @@ impl About<'_> {
             Some(parent) => self.score(parent)?,
             None => None,
         };
-        let by = Self::speaker(self.record);
+        let by = Self::speaker(generation);
         let text = match &before {
             Some(before) => format!("{} {} → {}", after.metric, before.score, after.score),
             None => format!(

@@ -83,7 +83,7 @@ where
     E: From<Error>,
 {
     let mut index = node;
-    for level in from..u64::BITS {
+    for level in from..height(size) {
         let complete = size >> level;
         let sibling = index ^ 1;
         if sibling < complete {
@@ -102,9 +102,14 @@ where
 
 /// Names the complete subtrees that a tree of this size consists of, from the right: `(level, index)`.
 pub(super) fn edge(size: u64) -> impl DoubleEndedIterator<Item = (u32, u64)> {
-    (0..u64::BITS)
+    (0..height(size))
         .filter(move |level| (size >> level) & 1 == 1)
         .map(move |level| (level, (size >> level) - 1))
+}
+
+/// Above this level no node has a sibling.
+fn height(size: u64) -> u32 {
+    u64::BITS - size.leading_zeros()
 }
 
 /// Hashes subtrees together, from the right.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::draft::Way;
+use tacho_recorder::draft::{Draft, Way};
 use tacho_recorder::log::{Log, Pending};
 
 use super::corpus::{Corpus, PAYLOAD};
@@ -74,11 +74,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn submit(&self) -> Result<Pending, Failure> {
+    fn draft(&self) -> Result<Draft, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let way = Way::api(nix::unistd::geteuid().as_raw());
-        let draft = self.log.draft(self.corpus.event(number), way)?;
-        Ok(self.log.submit(draft)?)
+        Ok(self.log.draft(self.corpus.event(number), way)?)
+    }
+
+    fn submit(&self) -> Result<Pending, Failure> {
+        Ok(self.log.submit(self.draft()?)?)
     }
 
     /// So many callers, each waiting for its receipt before the next; returns what each record took.
@@ -88,7 +91,7 @@ impl Run<'_> {
             let mut samples = Vec::new();
             while Instant::now() < until {
                 let start = Instant::now();
-                self.submit()?.wait()?;
+                self.log.write(self.draft()?)?;
                 samples.push(start.elapsed());
             }
             Ok(samples)

@@ -1,0 +1,203 @@
+//! Where the one writer works: for the queue on a thread of its own, or for a caller who is alone on that caller's thread.
+//!
+//! Handing a record to another thread and being woken again costs about as much as a third of the fsync between. Who is alone
+//! need not pay that: it sits down at the desk itself. As soon as more than one record waits, the queue gathers them, and one fsync
+//! serves them all.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::writer::{Request, Writer};
+use super::{Acknowledged, Message, stopped};
+use crate::draft::Draft;
+use crate::error::{Error, ErrorKind, Result};
+
+/// At most so many records in one commit.
+const BATCH_RECORDS: usize = 1024;
+
+/// At most about so many bytes in one commit.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// When nothing comes, the last commit's signature is kept after so long.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The desk: who holds the lock writes.
+pub(super) struct Desk {
+    seat: Mutex<Seat>,
+    /// Messages in the queue that nobody has begun with. Who finds none overtakes nobody.
+    waiting: AtomicUsize,
+    /// The last commit was of one record.
+    alone: AtomicBool,
+}
+
+enum Seat {
+    Working(Box<Writer>),
+    /// The writer has stopped; the reason, if it was an error and nobody took it yet.
+    Ended(Option<Error>),
+}
+
+/// What came of trying to commit on the caller's thread.
+pub(super) enum Here {
+    /// It was tried: the answer, and whether the writer's thread is to look after the log.
+    Done(Result<Acknowledged>, bool),
+    /// Others wait.
+    Queue(Draft),
+}
+
+impl Desk {
+    pub(super) fn new(writer: Writer) -> Self {
+        Self {
+            seat: Mutex::new(Seat::Working(Box::new(writer))),
+            waiting: AtomicUsize::new(0),
+            alone: AtomicBool::new(true),
+        }
+    }
+
+    /// Called before a message is sent that asks for something.
+    pub(super) fn announce(&self) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Commits a draft now, on this thread, if nobody else waits.
+    pub(super) fn commit_here(&self, draft: Draft) -> Here {
+        let is_free = || self.waiting.load(Ordering::Acquire) == 0;
+        if !self.alone.load(Ordering::Relaxed) || !is_free() {
+            return Here::Queue(draft);
+        }
+        let Ok(mut seat) = self.seat.try_lock() else {
+            return Here::Queue(draft);
+        };
+        // INVARIANT: the thread takes a message off the count with the lock held, so none that came before is in its hands.
+        if !is_free() {
+            return Here::Queue(draft);
+        }
+        let Seat::Working(writer) = &mut *seat else {
+            return Here::Done(Err(stopped()), false);
+        };
+        let (answer, outcome) = sync_channel(1);
+        let committed = writer.commit(vec![Request::of(Box::new(draft), answer)]);
+        let tend = committed.is_err() || writer.is_due();
+        if let Err(error) = committed {
+            *seat = Seat::Ended(Some(error));
+        }
+        drop(seat);
+        let outcome = outcome.recv().unwrap_or_else(|_| Err(stopped()));
+        Here::Done(outcome, tend)
+    }
+
+    /// Serves the queue until told to stop, or until an error ends the writer.
+    pub(super) fn serve(&self, messages: &Receiver<Message>) -> Result<()> {
+        loop {
+            let first = messages.recv_timeout(IDLE);
+            let mut seat = self.lock()?;
+            let outcome = match &mut *seat {
+                Seat::Ended(reason) => return reason.take().map_or(Ok(()), Err),
+                Seat::Working(writer) => match first {
+                    Ok(message) => self.take_up(writer, message, messages),
+                    Err(RecvTimeoutError::Timeout) => {
+                        writer.keep_statement().map(|()| Next::Message)
+                    }
+                    Err(RecvTimeoutError::Disconnected) => Ok(Next::Stop),
+                },
+            };
+            match outcome.and_then(|next| seat.tend(next)) {
+                Ok(Next::Message) => {}
+                Ok(Next::Stop) => {
+                    return match std::mem::replace(&mut *seat, Seat::Ended(None)) {
+                        Seat::Working(writer) => writer.stop(),
+                        Seat::Ended(reason) => reason.map_or(Ok(()), Err),
+                    };
+                }
+                Err(error) => {
+                    *seat = Seat::Ended(None);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Seat>> {
+        self.seat
+            .lock()
+            .map_err(|_| Error::new(ErrorKind::Poisoned, "the writer ended without a word"))
+    }
+
+    /// Does what a message asks, and what those behind it ask that go with it.
+    fn take_up(
+        &self,
+        writer: &mut Writer,
+        message: Message,
+        messages: &Receiver<Message>,
+    ) -> Result<Next> {
+        let mut now = Some(message);
+        while let Some(message) = now.take() {
+            if !matches!(message, Message::Tend) {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+            match message {
+                Message::Append(draft, answer) => {
+                    let mut weight = draft.weight();
+                    let mut requests = vec![Request::of(draft, answer)];
+                    while requests.len() < BATCH_RECORDS && weight < BATCH_BYTES {
+                        match messages.try_recv() {
+                            Ok(Message::Append(draft, answer)) => {
+                                self.waiting.fetch_sub(1, Ordering::AcqRel);
+                                weight += draft.weight();
+                                requests.push(Request::of(draft, answer));
+                            }
+                            Ok(other) => {
+                                now = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.alone.store(requests.len() == 1, Ordering::Relaxed);
+                    writer.commit(requests)?;
+                }
+                Message::Enrol(key, identity, answer) => {
+                    let outcome = writer.enrol(*key, &identity);
+                    writer.tell(&answer, outcome)?;
+                }
+                Message::Seal(reason, answer) => {
+                    let outcome = writer.seal(reason);
+                    writer.tell(&answer, outcome)?;
+                }
+                Message::RotateLogKey(identity, answer) => {
+                    let outcome = writer.rotate_log_key(&identity);
+                    writer.tell(&answer, outcome)?;
+                }
+                Message::Tend => {}
+                Message::Stop => return Ok(Next::Stop),
+            }
+        }
+        Ok(Next::Message)
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk")
+            .field("waiting", &self.waiting)
+            .field("alone", &self.alone)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Message,
+    Stop,
+}
+
+impl Seat {
+    /// Between two messages: seals, checkpoints and the moving of the WAL, if it is time.
+    fn tend(&mut self, next: Next) -> Result<Next> {
+        match (&next, self) {
+            (Next::Message, Self::Working(writer)) => writer.keep_cadence().map(|()| next),
+            _ => Ok(next),
+        }
+    }
+}
