@@ -141,7 +141,7 @@ impl Policies {
         if text.len() > MAX_BYTES {
             return Err(broken(format!("is longer than {MAX_BYTES} bytes")));
         }
-        let set = PolicySet::from_str(text).map_err(|e| Error(check::syntax(&e)))?;
+        let set = PolicySet::from_str(text).map_err(|e| Error(check::syntax(text, &e)))?;
         let (policies, rules) = gate::rules(&set).map_err(Error)?;
         let groups: BTreeSet<Id> = rules
             .values()

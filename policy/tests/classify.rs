@@ -428,3 +428,100 @@ fn tables_of_ones_own_add_rows_and_take_none_away() {
         assert!(error.to_string().starts_with("the table of "), "{error}");
     }
 }
+
+/// Pieces of shell in any order: each line is read in good time and without a panic, and one that writes a file of CI at its end never
+/// passes as one that changes nothing.
+#[test]
+fn any_line_is_read_in_good_time() {
+    use proptest::prelude::*;
+    let pieces = [
+        "(",
+        ")",
+        "((",
+        "))",
+        "{",
+        "}",
+        "[[",
+        "]]",
+        "$(",
+        "`",
+        "\"",
+        "'",
+        "$",
+        "${",
+        "<<EOF\n",
+        "EOF\n",
+        "\n",
+        ";",
+        "&&",
+        "||",
+        "|",
+        "&",
+        "if",
+        "then",
+        "fi",
+        "for x in",
+        "do",
+        "done",
+        "case x in",
+        "esac",
+        "x)",
+        ";;",
+        "echo",
+        "rm",
+        "x",
+        "a=b",
+        "a=(",
+        ">",
+        "<",
+        ">&",
+        "!",
+        "coproc",
+        "function",
+        "time",
+        "\\",
+        "#",
+        "*",
+        "{a,b}",
+        "@(",
+        "~",
+        "é",
+        "\u{202e}",
+        "eval",
+        "bash -c",
+        "cd",
+        "git",
+        "-C",
+    ];
+    let lines = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..40);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 500,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&lines, |pieces| {
+            for glue in ["", " "] {
+                let line = pieces.join(glue);
+                let began = Instant::now();
+                let read = |line: &str| {
+                    classify(
+                        &call("Bash", &input(&[("command", line)])),
+                        &Disk::default(),
+                    )
+                };
+                read(&line);
+                let got = read(&format!("{line}\necho x > .gitlab-ci.yml"));
+                prop_assert!(began.elapsed() < Duration::from_secs(20), "{line:?}");
+                // Either it is seen, or the line is not understood; a comment, a text or a here-document may also swallow it.
+                let swallows = line.contains(['#', '\'', '"', '`', '\\'])
+                    || line.contains("<<")
+                    || line.contains("$");
+                prop_assert!(
+                    swallows || got.parts.contains(&Part::Ci) || got.effects == Effects::Unknown,
+                    "{line:?} {got:?}"
+                );
+            }
+            Ok(())
+        })
+        .unwrap();
+}

@@ -178,7 +178,7 @@ fn what_a_policy_must_not_say_is_refused_with_the_reason() {
             "@id(\"x\") forbid (principal in Group::\"reviewers\", action == Action::\"mutat\", resource);",
             "rule `x`",
         ),
-        ("@id(\"x\") forbid (principal, action", ""),
+        ("\n@id(\"x\") forbid (principal, action", "line 3: "),
     ] {
         let text = format!("{OPEN}{rule}");
         let error = Policies::parse("trap", &text).expect_err(rule).to_string();

@@ -4,6 +4,8 @@
 //! bounded here: the stack by counting more than could nest, the readings by counting what the parser takes back. Measured with
 //! brush-parser 0.4: a line that is wrong behind twenty plain brackets takes two seconds, and each further one doubles it.
 
+use std::panic::AssertUnwindSafe;
+
 use brush_parser::Token;
 
 /// The longest line that is parsed, in bytes.
@@ -16,7 +18,7 @@ pub(crate) const MAX_DEPTH: usize = 100;
 const MAX_OPENED: usize = 2_000;
 
 /// The stack on which a line is parsed, in bytes.
-pub(crate) const STACK: usize = 64 << 20;
+const STACK: usize = 64 << 20;
 
 /// Words that begin something which may hold another of its kind.
 const OPEN: [&str; 9] = [
@@ -89,6 +91,13 @@ pub(crate) fn refuse_tokens(tokens: &[Token]) -> Option<&'static str> {
     }
     (deepest > MAX_RETRIED || cases > MAX_RETRIED)
         .then_some("its brackets would take too long to read")
+}
+
+/// Does work whose depth follows the line's, on a stack that is deep enough. `None` if the parser, which is others' work, panics on
+/// the line: then nobody knows what it means.
+pub(crate) fn deeply<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let on_a_large_stack = AssertUnwindSafe(|| stacker::grow(STACK, work));
+    std::panic::catch_unwind(on_a_large_stack).ok()
 }
 
 /// Whether a word can be read in good time: it has few brackets, or nothing in it is substituted.

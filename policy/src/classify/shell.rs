@@ -194,10 +194,8 @@ impl Walk<'_> {
             return;
         }
         let options = ParserOptions::default();
-        let tokens = stacker::grow(guard::STACK, || {
-            uncached_tokenize_str(line, &options.tokenizer_options())
-        });
-        let Ok(tokens) = tokens else {
+        let tokenize = || uncached_tokenize_str(line, &options.tokenizer_options());
+        let Some(Ok(tokens)) = guard::deeply(tokenize) else {
             self.unknown("is not shell that can be read");
             return;
         };
@@ -205,17 +203,15 @@ impl Walk<'_> {
             self.unknown(format!("is not read: {why}"));
             return;
         }
-        let parsed = stacker::grow(guard::STACK, || parse_tokens(&tokens, &options));
-        let Ok(program) = parsed else {
-            self.unknown("is not shell that can be read");
-            return;
-        };
         self.shells = self.shells.saturating_add(1);
-        stacker::grow(guard::STACK, || {
-            self.program(&program, here);
-            // A syntax tree is dropped as deep as it was built.
-            drop(program);
+        // A syntax tree is walked and dropped as deep as it was built.
+        let walked = guard::deeply(|| match parse_tokens(&tokens, &options) {
+            Ok(program) => self.program(&program, here),
+            Err(_) => self.unknown("is not shell that can be read"),
         });
+        if walked.is_none() {
+            self.unknown("is not shell that can be read");
+        }
         self.shells = self.shells.saturating_sub(1);
     }
 

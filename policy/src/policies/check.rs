@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use cedar_policy::ParseErrors;
+use miette::Diagnostic as _;
 use tacho_schemas::Id;
 
 use crate::facts::Approver;
@@ -49,13 +50,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What does not parse.
-pub(super) fn syntax(errors: &ParseErrors) -> Vec<Problem> {
+/// What does not parse, each with its line.
+pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Vec<Problem> {
     errors
         .iter()
         .map(|error| Problem {
             rule: None,
-            line: None,
+            line: error.labels().and_then(|mut labels| {
+                let (before, _) = text.split_at_checked(labels.next()?.offset())?;
+                Some(before.matches('\n').count().saturating_add(1))
+            }),
             what: error.to_string(),
         })
         .collect()
