@@ -287,10 +287,11 @@ pub enum FrameError {
     Io(std::io::Error),
 }
 
-/// Reads the next frame: the bytes of its head, and its inside; `None` at the end. Takes no more memory than there are bytes.
-pub fn read_frame(
-    from: &mut impl Read,
-) -> std::result::Result<Option<(Vec<u8>, Vec<u8>)>, FrameError> {
+/// The bytes of a byte string's head, and its inside.
+pub type Frame = (Vec<u8>, Vec<u8>);
+
+/// Reads the next frame; `None` at the end. Takes no more memory than there are bytes.
+pub fn read_frame(from: &mut impl Read) -> std::result::Result<Option<Frame>, FrameError> {
     let bad = |why| FrameError::Malformed(malformed(why));
     let mut read = |count: usize| -> std::result::Result<Vec<u8>, FrameError> {
         let mut bytes = Vec::new();

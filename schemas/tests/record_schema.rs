@@ -40,7 +40,7 @@ fn rules(text: &str) -> BTreeMap<String, Rule> {
             .or(line.strip_suffix(" = &(").map(|name| (name, true)));
         match (begins, line.strip_prefix("; ")) {
             (Some((name, choice)), _) => {
-                let comment = comment.drain(..).collect::<Vec<_>>().join(" ");
+                let comment = std::mem::take(&mut comment).join(" ");
                 let lines = Vec::new();
                 open = Some((
                     name.to_owned(),
