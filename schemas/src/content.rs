@@ -75,7 +75,7 @@ cbor_enum! {
         220 "conditions" => Conditions,
         /// What the gate knew when it decided: the other half of the decision, beside the request.
         221 "facts" => Facts,
-        /// The salt of a hold's `request_digest`, as 64 hex digits: who has it and the request can make the digest again.
+        /// The salt of a hold's `request_digest`, as 64 hex digits.
         222 "request_salt" => RequestSalt,
     }
 }
