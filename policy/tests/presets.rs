@@ -71,6 +71,7 @@ fn each_preset_survives_being_read_again() {
         assert_eq!(again.digest(), policies.digest());
         assert_eq!(Preset::from_name(preset.name()), Some(preset));
         assert_eq!(policies.bytes(), preset.text().as_bytes());
+        assert_eq!(policies.opens_guard_surface(), preset == Preset::Observe);
         assert!(policies.schema_text().contains("\"reviewers\": Long"));
     }
 }

@@ -60,7 +60,8 @@ fn enough_people_must_be_enrolled() {
         ran.out.contains("asks for 2 of `reviewers`, but 0"),
         "{ran:?}"
     );
-    home.run(["policy", "check", "observe"]).good();
+    let ran = home.run(["policy", "check", "observe"]).good();
+    assert!(ran.err.contains("may change what watches them"), "{ran:?}");
 }
 
 #[test]

@@ -6,10 +6,14 @@ use std::fmt;
 use cedar_policy::ParseErrors;
 use miette::Diagnostic as _;
 use tacho_schemas::Id;
+use tacho_schemas::body::Part;
+use tacho_schemas::body::work::{Class, Confinement, Effects};
 
-use crate::facts::Approver;
+use crate::decide::Decision;
+use crate::facts::{Approver, Facts};
 use crate::hold::Places;
 use crate::policies::Policies;
+use crate::request::{Act, Principal, Request};
 
 /// Something wrong with a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +92,28 @@ impl Policies {
             }
         }
         problems
+    }
+
+    /// Whether an agent can ever change the guard surface: an allow or a hold for any class of call, in the best circumstances.
+    ///
+    /// Found by asking, not by proof: a rule that opens it for one tool alone is not seen.
+    pub fn opens_guard_surface(&self) -> bool {
+        let Ok(agent) = Id::new("agent") else {
+            return true;
+        };
+        let facts = Facts {
+            confinement: Confinement::OtherUidAndCell,
+            lease_fresh: true,
+            rationale: true,
+            ..Facts::default()
+        };
+        Class::ALL.iter().any(|(_, _, class)| {
+            let mut request = Request::deed(Principal::Agent(agent.clone()), Act::Mutate, "any");
+            request.class = Some(*class);
+            request.effects = Some(Effects::Known);
+            request.parts.insert(Part::GuardSurface);
+            !matches!(self.decide(&request, &facts).decision, Decision::Deny(_))
+        })
     }
 
     /// The groups with the number of people that one rule asks of each at most.

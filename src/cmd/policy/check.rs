@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         .as_ref()
         .map_or_else(Vec::new, |e| policies.check(e));
     let asks = policies.demands();
+    let opens = policies.opens_guard_surface();
     if args.json {
         let problems: Vec<_> = problems
             .iter()
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
             serde_json::json!({
                 "policy": policies.name(), "digest": policies.digest(), "rules": policies.rules().len(), "asks": asks,
                 "enrolled_checked": enrolled.is_some(), "problems": problems,
+                "opens_guard_surface": opens,
             })
             .to_string(),
         )?;
@@ -68,6 +70,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         }
         for problem in &problems {
             term.line(safe(&problem.to_string()))?;
+        }
+        if opens {
+            term.note("agents may change what watches them under this policy: policy, log, hooks");
         }
         if enrolled.is_none() {
             term.note("there is no log here, so nobody knows who is enrolled: whether there are enough people is not checked");
