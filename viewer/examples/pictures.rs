@@ -43,7 +43,7 @@ const PICTURES: [(&str, (u16, u16), &str); 5] = [
     ("lineage", (132, 30), "# 76 enter 4 s"),
     ("diff", (132, 34), "# 84 enter d"),
     ("replay", (100, 28), "# 75 enter 5"),
-    ("health", (100, 26), "7"),
+    ("health", (100, 20), "7"),
 ];
 
 fn main() {

@@ -84,20 +84,11 @@ impl Pen<'_> {
         }
     }
 
-    /// A line across, with a title in it.
+    /// A line across, with a title in it and something at its right end.
     pub(crate) fn rule(&mut self, area: Rect, y: u16, title: &str, right: &str) {
         let line = self.glyphs.line.repeat(usize::from(area.width));
         self.text(area.x, y, area.width, Role::Dim, &line);
-        if !title.is_empty() {
-            let title = format!(" {title} ");
-            self.text(
-                area.x + 2,
-                y,
-                area.width.saturating_sub(4),
-                Role::Accent,
-                &title,
-            );
-        }
+        let mut room = area.width.saturating_sub(4);
         if !right.is_empty() {
             let right = format!(" {right} ");
             let inner = Rect {
@@ -105,6 +96,11 @@ impl Pen<'_> {
                 ..area
             };
             self.right(inner, y, Role::Dim, &right);
+            room = room.saturating_sub(u16::try_from(text::width(&right)).unwrap_or(room));
+        }
+        if !title.is_empty() {
+            let title = text::cut(title, usize::from(room.saturating_sub(2)));
+            self.text(area.x + 2, y, room, Role::Accent, &format!(" {title} "));
         }
     }
 

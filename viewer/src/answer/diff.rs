@@ -98,6 +98,9 @@ pub(crate) enum Sort {
     Gap,
 }
 
+/// Pieces of a line; true marks words that differ.
+type Marked = Vec<(Piece, bool)>;
+
 /// One line of a comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct DiffLine {
@@ -169,8 +172,8 @@ impl Mind<'_> {
         let mut changes = Changes::default();
         for mutation in mutations {
             let file = match against {
-                Against::Parent => self.to_parent(mutation)?,
-                _ => self.to_earlier(mutation, against)?,
+                Against::Parent => self.since_parent(mutation)?,
+                _ => self.since_earlier(mutation, against)?,
             };
             match file {
                 Ok(file) => changes.files.push(file),
@@ -224,7 +227,7 @@ impl Mind<'_> {
         })
     }
 
-    fn to_parent(&self, seq: Seq) -> Result<Result<FileChange, String>, Error> {
+    fn since_parent(&self, seq: Seq) -> Result<Result<FileChange, String>, Error> {
         let view = View::new(&self.reader)?;
         let shown = view.record(seq)?;
         let Some(body) = mutation(&shown) else {
@@ -250,7 +253,7 @@ impl Mind<'_> {
     }
 
     /// Compares what a mutation made with what the part was earlier.
-    fn to_earlier(
+    fn since_earlier(
         &mut self,
         seq: Seq,
         against: Against,
@@ -558,7 +561,7 @@ fn plain(sort: Sort, old: Option<usize>, new: Option<usize>, words: String) -> D
 }
 
 /// Two lines with the words marked that differ; if almost all do, none are.
-fn by_word(old: &str, new: &str) -> (Vec<(Piece, bool)>, Vec<(Piece, bool)>) {
+fn by_word(old: &str, new: &str) -> (Marked, Marked) {
     let diff = TextDiff::configure()
         .deadline(Instant::now() + PATIENCE / 10)
         .diff_words(old, new);

@@ -18,6 +18,9 @@ use crate::keys::Action;
 use crate::text::{self, count, thousands};
 use crate::theme::{Glyphs, Role};
 
+/// Keys that may be typed before the graph is there.
+const AHEAD: usize = 16;
+
 /// In which order generations stand.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Order {
@@ -74,6 +77,8 @@ pub(crate) struct Lineage {
     line: Option<usize>,
     rows: Vec<Flat>,
     scroll: Scroll,
+    /// Keys that were typed before the graph was there.
+    ahead: Vec<Action>,
 }
 
 impl Lineage {
@@ -314,6 +319,9 @@ impl App {
             (_, Some(place)) => self.lineage.scroll.show(place),
             _ => {}
         }
+        for action in std::mem::take(&mut self.lineage.ahead) {
+            self.act(action);
+        }
     }
 
     pub(crate) fn lineage_refresh(&mut self) {
@@ -330,6 +338,12 @@ impl App {
     }
 
     pub(crate) fn lineage_act(&mut self, action: Action) {
+        if self.lineage.graph.is_none() && !self.lineage.none {
+            if self.lineage.ahead.len() < AHEAD {
+                self.lineage.ahead.push(action);
+            }
+            return;
+        }
         let place = self.lineage.place(self.cursor).unwrap_or(0);
         let here = self.lineage.rows.get(place).map(|row| row.node);
         match action {
