@@ -384,8 +384,8 @@ impl Log {
     ///
     /// What this caller submitted before gets its number before.
     pub fn write(&self, draft: Draft) -> Result<Receipt> {
-        match self.desk.commit_here(draft) {
-            Here::Queue(draft) => self.submit(draft)?.wait(),
+        match self.desk.commit_here(Box::new(draft)) {
+            Here::Queue(draft) => self.ask(|answer| Message::Append(draft, answer))?.wait(),
             Here::Done(answer, tend) => {
                 if tend {
                     // A full queue has the thread's attention anyway.

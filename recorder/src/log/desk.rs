@@ -43,7 +43,7 @@ pub(super) enum Here {
     /// It was tried: the answer, and whether the writer's thread is to look after the log.
     Done(Result<Acknowledged>, bool),
     /// Others wait.
-    Queue(Draft),
+    Queue(Box<Draft>),
 }
 
 impl Desk {
@@ -61,7 +61,7 @@ impl Desk {
     }
 
     /// Commits a draft now, on this thread, if nobody else waits.
-    pub(super) fn commit_here(&self, draft: Draft) -> Here {
+    pub(super) fn commit_here(&self, draft: Box<Draft>) -> Here {
         let is_free = || self.waiting.load(Ordering::Acquire) == 0;
         if !self.alone.load(Ordering::Relaxed) || !is_free() {
             return Here::Queue(draft);
@@ -77,7 +77,7 @@ impl Desk {
             return Here::Done(Err(stopped()), false);
         };
         let (answer, outcome) = sync_channel(1);
-        let committed = writer.commit(vec![Request::of(Box::new(draft), answer)]);
+        let committed = writer.commit(vec![Request::of(draft, answer)]);
         let tend = committed.is_err() || writer.is_due();
         if let Err(error) = committed {
             *seat = Seat::Ended(Some(error));
