@@ -131,10 +131,19 @@ impl LogDir {
     pub fn open_to_read(path: &Path) -> Result<Self> {
         let path = files::resolve_parent(path)?;
         check_dir(&path)?;
+        let dir = Self { path };
+        dir.check_inside()?;
+        Ok(dir)
+    }
+
+    /// Refuses a symlink, or anything that is not what it has to be, in the place of a file of ours.
+    ///
+    /// SQLite follows a symlink to its write-ahead log, so look again right before it opens one.
+    pub(crate) fn check_inside(&self) -> Result<()> {
         for (name, is_dir) in OURS {
-            check_inside(&path.join(name), is_dir)?;
+            check_inside(&self.path.join(name), is_dir)?;
         }
-        Ok(Self { path })
+        Ok(())
     }
 
     /// The directory itself, absolute.

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use tacho_recorder::dir::RESERVE_BYTES;
-use tacho_recorder::{ErrorKind, LogDir};
+use tacho_recorder::{ErrorKind, LogDir, Reader, Store};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -121,6 +121,28 @@ fn open_refuses_each_of_our_files_as_a_symlink() {
         }
     }
     LogDir::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_reader_refuses_a_symlink_that_came_after_the_directory_was_opened() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = LogDir::create(&base.path().join("log")).unwrap();
+    drop(Store::create(&dir, &dir.lock().unwrap()).unwrap());
+    fs::write(base.path().join("elsewhere"), "").unwrap();
+    Reader::open(&dir).unwrap();
+    for path in [dir.database(), dir.wal(), dir.shm()] {
+        let aside = base.path().join("aside");
+        let was_there = fs::rename(&path, &aside).is_ok();
+        symlink(base.path().join("elsewhere"), &path).unwrap();
+        let error = Reader::open(&dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{path:?}");
+        assert!(error.to_string().ends_with("is a symlink"), "{error}");
+        fs::remove_file(&path).unwrap();
+        if was_there {
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+    Reader::open(&dir).unwrap();
 }
 
 #[test]

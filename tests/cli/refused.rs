@@ -198,6 +198,21 @@ fn paths_that_are_something_else() {
         let ran = home.run(["--log", "dangling", verb]);
         ran.refused_with_hint(2, "dangling` is a symlink");
     }
+    // A log that lies elsewhere, in part.
+    for file in ["log.db", "log.db-wal", "checkpoints"] {
+        let (path, aside) = (home.log().join(file), home.path("aside"));
+        let was_there = std::fs::rename(&path, &aside).is_ok();
+        symlink(&aside, &path).unwrap();
+        for verb in ["list", "verify"] {
+            home.run([verb])
+                .refused(2, &format!("{file}` is a symlink"));
+        }
+        std::fs::remove_file(&path).unwrap();
+        if was_there {
+            std::fs::rename(&aside, &path).unwrap();
+        }
+    }
+    home.run(["verify"]).good();
     home.run(["init"]).refused_with_hint(2, "is not empty");
     home.run(["--log", "new", "init", "--domain", "Not A Domain"])
         .refused(2, "needs a domain of lower-case letters");

@@ -25,6 +25,7 @@ impl Reader {
     /// A directory that we cannot write to, without a live writer and with nothing in the WAL, is read as it lies there, without
     /// locks. It may be a view of one that others write to, so each snapshot sees that nothing has changed.
     pub fn open(dir: &LogDir) -> Result<Self> {
+        dir.check_inside()?;
         let wal = match std::fs::symlink_metadata(dir.wal()) {
             Ok(meta) => meta.len(),
             Err(_) => 0,
