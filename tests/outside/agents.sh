@@ -32,7 +32,11 @@ ok() {
     fi
 }
 
-not() { ! "$@"; }
+says_no() {
+    local code=0
+    "$@" || code=$?
+    [[ $code == 1 ]]
+}
 
 skip() {
     if [[ $mode == --all ]]; then
@@ -290,7 +294,8 @@ END
         ok "(d) without a hook nothing runs in this version" test ! -e "$ws/ungated.txt"
     else
         ok "(d) this version runs it when the hook is gone" test -e "$ws/ungated.txt"
-        ok "(d) reconcile shows the ungated call" not "$tacho" reconcile "$(transcript)"
+        # 1, a negative answer: 2 would be a failure, which shows nothing.
+        ok "(d) reconcile shows the ungated call" says_no "$tacho" reconcile "$(transcript)"
         ok "(d) as a gap record" test -n "$(records kind:gap | grep ungated)"
     fi
     mv "$box/kept" "$settings"
@@ -303,12 +308,60 @@ END
     if [[ -n ${KEEP-} ]]; then echo "  kept $box"; else teardown; fi
 }
 
+# The process itself: what a harness sees when things go wrong around it.
+alone() {
+    name=hook
+    setup || {
+        failed=$((failed + 1))
+        echo "  FAIL  $name: no gate"
+        teardown
+        return
+    }
+    local call key held
+    key=$("$tacho" key show --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["log_keys"][-1]["fingerprint"])')
+    call=("$tacho" hook --agent claude-code --origin "$("$tacho" key show --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["origin"])')"
+        --key "$key" --switch "$log.run" --door "$log.run/sessions/hooks.sock" --hold 20)
+    payload() {
+        printf '{"session_id":"%s","transcript_path":"/none","cwd":"%s","hook_event_name":"PreToolUse","tool_name":"Write","tool_input":{"file_path":"%s","content":"x"},"tool_use_id":"%s"}' \
+            "$1" "$ws" "$2" "$1"
+    }
+    payload one "$ws/.github/workflows/deploy.yml" >"$box/held.json"
+    payload two "$ws/a.txt" >"$box/plain.json"
+    ok "allows what is allowed, without a word" test -z "$("${call[@]}" <"$box/plain.json")"
+    "${call[@]}" <"$box/held.json" >"$box/answer" 2>"$box/err" &
+    held=$!
+    for _ in $(seq 100); do [[ -n $(hold 2>/dev/null) ]] && break; sleep 0.1; done
+    kill -TERM "$held"
+    wait "$held"
+    ok "a SIGTERM while it waits is answered with a deny" grep -q '"permissionDecision":"deny"' "$box/answer"
+    sleep 60 | timeout --preserve-status -s TERM 1 "${call[@]}" >"$box/answer" 2>"$box/err"
+    ok "a SIGTERM before it was told anything is exit 2 with a reason" test "${PIPESTATUS[1]}" = 2 -a -s "$box/err" -a ! -s "$box/answer"
+    code=0
+    "${call[@]}" <"$box/held.json" >&- 2>"$box/err" || code=$?
+    ok "a closed stdout is exit 2 with a reason" test "$code" = 2 -a -s "$box/err"
+    code=0
+    "$tacho" hook --agent claude-code --nonsense <"$box/plain.json" >"$box/answer" 2>"$box/err" || code=$?
+    ok "a command that is not understood is exit 2 with a reason" test "$code" = 2 -a -s "$box/err" -a ! -s "$box/answer"
+    "${call[@]/#SHA256:*/SHA256:$(printf 'A%.0s' $(seq 43))}" <"$box/plain.json" >"$box/answer"
+    ok "a gate with another key is not believed" grep -q 'is not the gate' "$box/answer"
+    mv "$log.run/armed" "$log.run/KILL"
+    "${call[@]}" <"$box/plain.json" >"$box/answer"
+    ok "the off switch stops the agent" grep -q '"continue":false' "$box/answer"
+    mv "$log.run/KILL" "$log.run/armed"
+    ok "and an armed one does not" test -z "$("${call[@]}" <"$box/plain.json")"
+    kill -9 "$gate"
+    "${call[@]}" <"$box/plain.json" >"$box/answer"
+    ok "without a gate it denies" grep -q '"permissionDecision":"deny"' "$box/answer"
+    teardown
+}
+
 mkdir -p "$cache"
 echo "real agents: allow, deny, hold, kill, and back"
 [[ $mode == --all ]] && versions="2.1.197 2.1.330" || versions="2.1.330"
 if ! command -v ssh-keygen >/dev/null || ! command -v git >/dev/null; then
     skip agents "there is no ssh-keygen or no git"
 else
+    alone
     for version in $versions; do
         if cli=$(program claude @anthropic-ai/claude-code "$version"); then
             kind=claude closes=no

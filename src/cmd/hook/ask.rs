@@ -150,8 +150,9 @@ fn read(agent: Agent) -> Result<Ask, String> {
 fn say(output: &Output) -> u8 {
     if output.exit == 0 {
         let whole = output.stdout.is_empty()
-            || nix::unistd::write(io::stdout(), &output.stdout)
-                .is_ok_and(|written| written == output.stdout.len());
+            || !is_nowhere()
+                && nix::unistd::write(io::stdout(), &output.stdout)
+                    .is_ok_and(|written| written == output.stdout.len());
         if whole {
             return 0;
         }
@@ -162,4 +163,10 @@ fn say(output: &Output) -> u8 {
     }
     let _ = io::stderr().write_all(output.stderr.as_bytes());
     output.exit
+}
+
+/// Whether what we say goes nowhere: a stdout that was closed is opened on `/dev/null` before `main`.
+fn is_nowhere() -> bool {
+    let null = nix::sys::stat::makedev(1, 3);
+    nix::sys::stat::fstat(io::stdout()).is_ok_and(|stdout| stdout.st_rdev == null)
 }
