@@ -128,14 +128,17 @@ impl Cell {
         let mut init = Wire::new(ours.into());
         let theirs = OwnedFd::from(theirs);
         let spawn = |verb: &str, stdin: OwnedFd| {
-            Command::new(&setup.plan.exe)
+            let mut command = Command::new(&setup.plan.exe);
+            if verb == "cell-warden" {
+                // A stop of our job must not stop the one who watches too. Init leads a session of its own.
+                command.process_group(0);
+            }
+            command
                 .arg(verb)
                 .env_clear()
                 .stdin(stdin)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                // A stop of our job must not stop the one who watches too.
-                .process_group(0)
                 .spawn()
                 .map_err(|e| Error::io("start", &setup.plan.exe, e))
         };
