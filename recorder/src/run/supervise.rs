@@ -286,7 +286,7 @@ impl Cell {
             while let Some(signal) = signals.next() {
                 self.signal(signal, &mut deadline);
             }
-            if spoken && let Some(end) = self.hear()? {
+            if spoken && let Some(end) = self.hear(setup)? {
                 self.finish();
                 return Ok(end);
             }
@@ -333,7 +333,7 @@ impl Cell {
     }
 
     /// Hears what init says.
-    fn hear(&mut self) -> Result<Option<End>> {
+    fn hear(&mut self, setup: &Setup) -> Result<Option<End>> {
         loop {
             match self.init.receive::<init::Word>()? {
                 None => return Ok(None),
@@ -342,6 +342,8 @@ impl Cell {
                     return Ok(Some(End::Signalled(signal)));
                 }
                 Some((init::Word::Failed(why, hint), _)) => return Err(failed(why, hint)),
+                // Frozen by the switch, not by Ctrl-Z: we stay awake.
+                Some((init::Word::Stopped, _)) if setup.duty.ends(&setup.switch).is_some() => {}
                 Some((init::Word::Stopped, _)) => {
                     if let Some(relay) = &self.relay {
                         relay.restore();
