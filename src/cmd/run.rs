@@ -278,12 +278,20 @@ fn plan(args: &Args, place: &Place, switch: &Switch, log: &Path) -> Result<Plan,
     let home = std::env::var_os("HOME")
         .map(PathBuf::from)
         .filter(|home| home.is_absolute());
-    let mut binds = vec![Bind {
-        path: cwd.clone(),
-        how: How::Write,
-    }];
+    // Ours first and whatever else is asked for: a workspace in the same place is then refused, and does not take it away.
+    let mut binds = Vec::new();
+    let ours = [log.to_owned(), switch.dir().to_owned()].into_iter();
+    for path in ours.chain(place.hidden()?) {
+        if let Ok(path) = std::fs::canonicalize(path) {
+            binds.push(Bind {
+                path,
+                how: How::Hide,
+            });
+        }
+    }
+    let hidden = binds.len();
     let mut add = |path: PathBuf, how: How| {
-        if !binds.iter().any(|bind| bind.path == path) {
+        if !binds.iter().skip(hidden).any(|bind| bind.path == path) {
             binds.push(Bind { path, how });
         }
     };
@@ -292,18 +300,12 @@ fn plan(args: &Args, place: &Place, switch: &Switch, log: &Path) -> Result<Plan,
         .iter()
         .map(|path| real(path))
         .collect::<Result<Vec<_>, _>>()?;
+    add(cwd.clone(), How::Write);
     for path in &written {
         add(path.clone(), How::Write);
     }
     for path in &args.read {
         add(real(path)?, How::Read);
-    }
-    add(log.to_owned(), How::Hide);
-    add(switch.dir().to_owned(), How::Hide);
-    for path in place.hidden()? {
-        if let Ok(path) = std::fs::canonicalize(path) {
-            add(path, How::Hide);
-        }
     }
     if let Some(home) = home
         .and_then(|home| std::fs::canonicalize(home).ok())

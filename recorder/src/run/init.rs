@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
+use nix::sys::prctl::{set_child_subreaper, set_dumpable, set_pdeathsig};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -110,6 +110,8 @@ fn live(wire: &mut Wire) -> Result<()> {
     } else {
         set_child_subreaper(true).map_err(|errno| system("adopt orphans", errno))?;
     }
+    // Nobody with the same user may look into it, not even at the names in its /proc folder.
+    set_dumpable(false).map_err(|errno| system("close itself", errno))?;
     setsid().map_err(|errno| system("lead a session", errno))?;
     // Terminal signals are the agent's; children are asked for by descriptor.
     let mut blocked = SigSet::all();

@@ -128,14 +128,17 @@ impl Cell {
         let mut init = Wire::new(ours.into());
         let theirs = OwnedFd::from(theirs);
         let spawn = |verb: &str, stdin: OwnedFd| {
-            Command::new(&setup.plan.exe)
+            let mut command = Command::new(&setup.plan.exe);
+            if verb == "cell-warden" {
+                // A stop of our job must not stop the one who watches too. Init leads a session of its own.
+                command.process_group(0);
+            }
+            command
                 .arg(verb)
                 .env_clear()
                 .stdin(stdin)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                // A stop of our job must not stop the one who watches too.
-                .process_group(0)
                 .spawn()
                 .map_err(|e| Error::io("start", &setup.plan.exe, e))
         };
@@ -283,7 +286,7 @@ impl Cell {
             while let Some(signal) = signals.next() {
                 self.signal(signal, &mut deadline);
             }
-            if spoken && let Some(end) = self.hear()? {
+            if spoken && let Some(end) = self.hear(setup)? {
                 self.finish();
                 return Ok(end);
             }
@@ -330,7 +333,7 @@ impl Cell {
     }
 
     /// Hears what init says.
-    fn hear(&mut self) -> Result<Option<End>> {
+    fn hear(&mut self, setup: &Setup) -> Result<Option<End>> {
         loop {
             match self.init.receive::<init::Word>()? {
                 None => return Ok(None),
@@ -339,6 +342,8 @@ impl Cell {
                     return Ok(Some(End::Signalled(signal)));
                 }
                 Some((init::Word::Failed(why, hint), _)) => return Err(failed(why, hint)),
+                // Frozen by the switch, not by Ctrl-Z: we stay awake.
+                Some((init::Word::Stopped, _)) if setup.duty.ends(&setup.switch).is_some() => {}
                 Some((init::Word::Stopped, _)) => {
                     if let Some(relay) = &self.relay {
                         relay.restore();
