@@ -200,6 +200,10 @@ pub(crate) fn report_lines(report: &Report, glyphs: &Glyphs, lines: &mut Vec<Lin
                 thousands(size)
             ),
         ),
+        Completeness::Excerpt { shown, .. } => (
+            Role::Hold,
+            format!("{hold} An excerpt: {} records are shown.", thousands(shown)),
+        ),
         Completeness::OpenTail => (
             Role::Hold,
             format!(
