@@ -110,7 +110,7 @@ fn live(wire: &mut Wire) -> Result<()> {
     } else {
         set_child_subreaper(true).map_err(|errno| system("adopt orphans", errno))?;
     }
-    // Nobody with the same user may look into it, not even at the names in its /proc folder.
+    // Nobody with the same user may look into it.
     set_dumpable(false).map_err(|errno| system("close itself", errno))?;
     setsid().map_err(|errno| system("lead a session", errno))?;
     // Terminal signals are the agent's; children are asked for by descriptor.
