@@ -555,21 +555,34 @@ fn check_artefact(snapshot: &Snapshot<'_>, descriptor: &Descriptor) -> Result<()
     }
 }
 
-/// Holds the counters of the artefact table against the records that use them.
+/// Holds the artefact table against the records that use them, and its index against the table.
 fn compare_artefacts(snapshot: &Snapshot<'_>, used: Multiset, fold: &mut Fold) {
     let mut counted = Multiset::default();
-    let outcome = snapshot.artefacts(|blake3, refs, _| {
-        counted.add(&blake3, refs);
-        Ok::<(), Error>(())
-    });
+    let mut kept = Multiset::default();
+    let mut indexed = Multiset::default();
+    let outcome = snapshot
+        .artefacts(|blake3, refs, _| {
+            counted.add(&blake3, refs);
+            kept.add(&blake3, 1);
+            Ok::<(), Error>(())
+        })
+        .and_then(|()| {
+            snapshot.indexed_artefacts(|blake3| {
+                indexed.add(&blake3, 1);
+                Ok(())
+            })
+        });
     if let Err(error) = outcome {
         fold.breach(Breach::Artefact, None, error.to_string());
-    } else if counted != used {
-        fold.breach(
-            Breach::Artefact,
-            None,
-            "the artefacts are not those that the records use, as often as they do",
-        );
+        return;
+    }
+    if counted != used {
+        let what = "the artefacts are not those that the records use, as often as they do";
+        fold.breach(Breach::Artefact, None, what);
+    }
+    if indexed != kept {
+        let what = "the index of the artefacts does not have the names that they have";
+        fold.breach(Breach::Artefact, None, what);
     }
 }
 
