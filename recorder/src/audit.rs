@@ -516,7 +516,8 @@ impl<'a> Checker<'a> {
                 .flat_map(|h| &h.artefacts)
             {
                 chunk.used.add(&descriptor.blake3, 1);
-                if !known.contains(&descriptor.blake3) {
+                // What a newer version says of its artefacts is not known; that they are in use is.
+                if understood && !known.contains(&descriptor.blake3) {
                     match check_artefact(snapshot, descriptor) {
                         Ok(()) => {
                             if known.len() >= 4096 {

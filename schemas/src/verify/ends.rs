@@ -1,6 +1,6 @@
 //! The end of a verification: what was signed about the log, held against the log.
 
-use super::{Anchor, Authenticity, Breach, Completeness, Fold, Report};
+use super::{Anchor, Authenticity, Boots, Breach, Completeness, Fold, Report};
 use crate::body::log::Genesis;
 use crate::checkpoint::{self, Signed};
 use crate::hash::Hash;
@@ -39,13 +39,14 @@ impl Evidence {
                 .ok()
                 .map(|c| c.size())
         };
-        let marks = self.marks.iter().filter_map(move |mark| match mark {
-            Mark::Checkpoint(note) => of_note(note),
-            Mark::Receipt(receipt) => Some(receipt.commit.size),
+        let marks = self.marks.iter().flat_map(move |mark| match mark {
+            Mark::Checkpoint(note) => [of_note(note), None],
+            // The chain hash of its record is that after the record.
+            Mark::Receipt(receipt) => [Some(receipt.commit.size), Some(receipt.seq.next().0)],
         });
         let checkpoints = self.checkpoints.iter().filter_map(of_note);
         checkpoints
-            .chain(marks)
+            .chain(marks.flatten())
             .chain(self.commit.iter().map(|(commit, _)| commit.size))
     }
 }
@@ -216,7 +217,7 @@ impl Fold {
             ));
         }
         match self.seen.get(&size) {
-            Some((root, _)) if root == body.root() => Ok(size),
+            Some(state) if state.root == *body.root() => Ok(size),
             _ => Err(Fault::before(
                 Breach::Checkpoint,
                 size,
@@ -293,7 +294,15 @@ impl Fold {
             ));
         }
         match self.seen.get(&commit.size) {
-            Some((root, head)) if (root, head) == (&commit.root, &commit.head) => Ok(()),
+            Some(state) if (state.root, state.head) == (commit.root, commit.head) => {
+                match state.boots.may_end_with(commit.boot, commit.size) {
+                    true => Ok(()),
+                    false => Err(bad(format!(
+                        "names record {} as that of the last boot, which was {}",
+                        commit.boot, state.boots.last
+                    ))),
+                }
+            }
             _ => Err(Fault::before(
                 Breach::Forked,
                 commit.size,
@@ -342,13 +351,15 @@ impl Fold {
         };
         let identity = Fingerprint::of(&genesis.identity_key);
         match trust {
-            None => Authenticity::SelfConsistent { identity },
-            Some((trusted, by)) if trusted == identity => Authenticity::Anchored { identity, by },
-            Some((trusted, _)) => {
+            Some((trusted, _)) if trusted != identity => {
                 let what = format!("the log is signed by {identity}, not by the trusted {trusted}");
                 self.breach(Breach::Identity, Some(Seq(0)), what);
                 Authenticity::Failed
             }
+            // Anybody can name a key: it is the signature that makes the log the key's.
+            _ if !self.genesis_signed => Authenticity::Failed,
+            Some((_, by)) => Authenticity::Anchored { identity, by },
+            None => Authenticity::SelfConsistent { identity },
         }
     }
 
@@ -423,7 +434,7 @@ impl Fold {
             return Err(Fault::before(Breach::Forked, size, what));
         }
         match self.seen.get(&size) {
-            Some((root, _)) if root == body.root() => Ok(size),
+            Some(state) if state.root == *body.root() => Ok(size),
             _ => Err(Fault::before(
                 Breach::Forked,
                 size,
@@ -454,11 +465,27 @@ impl Fold {
         receipt
             .verify(&key)
             .map_err(|e| bad(format!("the receipt itself is bad: {e}")))?;
-        Ok(commit.size)
+        // No signature covers a chain hash that is not the head's, but here the record is at hand.
+        match self.seen.get(&receipt.seq.next().0) {
+            Some(state) if state.head == receipt.chain => Ok(commit.size),
+            _ => Err(bad(
+                "the receipt itself is bad: the record has another chain hash".into(),
+            )),
+        }
     }
 
     /// The root and head at a size that was wanted.
     pub fn at(&self, size: u64) -> Option<(Hash, Hash)> {
-        self.seen.get(&size).copied()
+        self.seen.get(&size).map(|state| (state.root, state.head))
+    }
+}
+
+impl Boots {
+    /// Whether this may be the last boot record before `size`.
+    fn may_end_with(self, boot: Seq, size: u64) -> bool {
+        boot == self.last
+            || self
+                .unclear
+                .is_some_and(|from| from <= boot && boot.0 < size)
     }
 }
