@@ -516,7 +516,8 @@ impl<'a> Checker<'a> {
                 .flat_map(|h| &h.artefacts)
             {
                 chunk.used.add(&descriptor.blake3, 1);
-                if !known.contains(&descriptor.blake3) {
+                // What a newer version says of its artefacts is not known; that they are in use is.
+                if understood && !known.contains(&descriptor.blake3) {
                     match check_artefact(snapshot, descriptor) {
                         Ok(()) => {
                             if known.len() >= 4096 {
@@ -555,21 +556,34 @@ fn check_artefact(snapshot: &Snapshot<'_>, descriptor: &Descriptor) -> Result<()
     }
 }
 
-/// Holds the counters of the artefact table against the records that use them.
+/// Holds the artefact table against the records that use them, and its index against the table.
 fn compare_artefacts(snapshot: &Snapshot<'_>, used: Multiset, fold: &mut Fold) {
     let mut counted = Multiset::default();
-    let outcome = snapshot.artefacts(|blake3, refs, _| {
-        counted.add(&blake3, refs);
-        Ok::<(), Error>(())
-    });
+    let mut kept = Multiset::default();
+    let mut indexed = Multiset::default();
+    let outcome = snapshot
+        .artefacts(|blake3, refs, _| {
+            counted.add(&blake3, refs);
+            kept.add(&blake3, 1);
+            Ok::<(), Error>(())
+        })
+        .and_then(|()| {
+            snapshot.indexed_artefacts(|blake3| {
+                indexed.add(&blake3, 1);
+                Ok(())
+            })
+        });
     if let Err(error) = outcome {
         fold.breach(Breach::Artefact, None, error.to_string());
-    } else if counted != used {
-        fold.breach(
-            Breach::Artefact,
-            None,
-            "the artefacts are not those that the records use, as often as they do",
-        );
+        return;
+    }
+    if counted != used {
+        let what = "the artefacts are not those that the records use, as often as they do";
+        fold.breach(Breach::Artefact, None, what);
+    }
+    if indexed != kept {
+        let what = "the index of the artefacts does not have the names that they have";
+        fold.breach(Breach::Artefact, None, what);
     }
 }
 

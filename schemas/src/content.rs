@@ -435,6 +435,18 @@ impl Row {
         );
         held
     }
+
+    /// Takes the row of a record that was not understood: what it commits to is not known, so nothing is opened, but the artefacts
+    /// that are named here are in use.
+    pub fn unopened(&self) -> Held {
+        let named = self.artefacts.iter().flat_map(BTreeMap::values);
+        Held {
+            artefacts: named
+                .filter_map(|kept| Descriptor::decode(&kept.bytes).ok())
+                .collect(),
+            ..Held::default()
+        }
+    }
 }
 
 /// What a row says of its record.
@@ -450,7 +462,8 @@ pub struct Held {
     pub wrong: Vec<Slot>,
     /// The row cannot be read at all.
     pub garbled: bool,
-    /// The descriptors of artefacts whose commitments fit: their bytes are still to be looked at.
+    /// The descriptors of artefacts whose commitments fit: their bytes are still to be looked at. All descriptors, if the record
+    /// was not understood.
     pub artefacts: Vec<Descriptor>,
 }
 

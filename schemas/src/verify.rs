@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::Body;
 use crate::body::log::{Genesis, Key, KeyOp, KeyRole, Seal, SealReason};
-use crate::content::Slot;
+use crate::content::{Held, Slot};
 use crate::hash::{Hash, LogId, Origin};
 use crate::record::Via;
 use crate::scalar::{Seq, Time};
@@ -48,10 +48,30 @@ struct Epoch {
     signs_from: u64,
 }
 
+/// What the records before some tree size come to.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    root: Hash,
+    /// None behind hidden records.
+    head: Option<Hash>,
+    boots: Boots,
+}
+
+/// Which record may be the last boot record.
+#[derive(Clone, Copy, Debug, Default)]
+struct Boots {
+    /// The last that was understood; 0 before the first.
+    last: Seq,
+    /// The first record after it that was not understood or is hidden: that one and those after it may be boot records.
+    unclear: Option<Seq>,
+}
+
 /// The state of a verification between two records.
 #[derive(Debug)]
 pub struct Fold {
     genesis: Option<Genesis>,
+    /// The identity key signed the genesis.
+    genesis_signed: bool,
     log_id: Option<LogId>,
     tree: Frontier,
     /// The chain hash of the last record; none behind hidden ones.
@@ -70,9 +90,10 @@ pub struct Fold {
     vouched: Vec<u64>,
     /// The smallest tree size at which something signed does not fit the records: the fault lies somewhere before it.
     doubted: Option<u64>,
-    /// Sizes at which the root and head are wanted, and what they were.
+    /// Sizes at which the state is wanted, and what it was.
     wanted: BTreeSet<u64>,
-    seen: BTreeMap<u64, (Hash, Option<Hash>)>,
+    seen: BTreeMap<u64, State>,
+    boots: Boots,
     last: Option<(Time, u64)>,
     integrity: Integrity,
     clocks: Clocks,
@@ -85,6 +106,7 @@ impl Fold {
     pub fn new(wanted: impl IntoIterator<Item = u64>) -> Self {
         Self {
             genesis: None,
+            genesis_signed: false,
             log_id: None,
             tree: Frontier::new(),
             head: Some(Hash::ZERO),
@@ -100,6 +122,7 @@ impl Fold {
             doubted: None,
             wanted: wanted.into_iter().collect(),
             seen: BTreeMap::new(),
+            boots: Boots::default(),
             last: None,
             integrity: Integrity::default(),
             clocks: Clocks::default(),
@@ -183,6 +206,7 @@ impl Fold {
             Err(error) => {
                 self.breach(Breach::Canon, Some(here), error.to_string());
                 self.head = self.head.map(|head| crate::chain::link(&head, bytes));
+                self.boots.unclear.get_or_insert(here);
                 self.sealed = false;
                 tree::leaf_hash(bytes)
             }
@@ -217,15 +241,21 @@ impl Fold {
         }
         self.hidden = self.hidden.saturating_add(count);
         (self.head, self.last, self.sealed) = (None, None, false);
+        self.boots.unclear.get_or_insert(Seq(start));
         self.look();
         Ok(())
     }
 
-    /// Keeps root and head, if they are wanted at this size.
+    /// Keeps the state, if they are wanted at this size.
     fn look(&mut self) {
         let size = self.tree.size();
         if self.wanted.contains(&size) {
-            self.seen.insert(size, (self.tree.root(), self.head));
+            let state = State {
+                root: self.tree.root(),
+                head: self.head,
+                boots: self.boots,
+            };
+            self.seen.insert(size, state);
         }
     }
 
@@ -243,32 +273,11 @@ impl Fold {
         }
         self.head = Some(single.chain);
         self.sealed = false;
+        if let Some(held) = single.held {
+            self.open(here, held);
+        }
         match single.meaning {
-            Ok(meant) => {
-                if let Some(held) = single.held {
-                    self.content.checked = true;
-                    self.content.opened += held.opened;
-                    self.content.withheld += held.withheld;
-                    if held.garbled {
-                        self.breach(
-                            Breach::Content,
-                            Some(here),
-                            format!("the vault row of {here} cannot be read"),
-                        );
-                    }
-                    for slot in held.wrong {
-                        self.breach(
-                            Breach::Content,
-                            Some(here),
-                            format!("{slot} of {here} is not what was committed to"),
-                        );
-                    }
-                    if !held.holes.is_empty() {
-                        self.holes.insert(here, held.holes.into_iter().collect());
-                    }
-                }
-                self.understand(here, bytes, &meant, single.signed.as_deref());
-            }
+            Ok(meant) => self.understand(here, bytes, &meant, single.signed.as_deref()),
             Err(error) => {
                 if here == Seq(0) {
                     self.breach(
@@ -277,10 +286,29 @@ impl Fold {
                         format!("the first record is no genesis: {error}"),
                     );
                 }
+                self.boots.unclear.get_or_insert(here);
                 self.meaning.not_checked += 1;
                 self.meaning.first.get_or_insert(here);
                 self.meaning.why.get_or_insert_with(|| error.to_string());
             }
+        }
+    }
+
+    /// Takes what the vault row of a record says of it.
+    fn open(&mut self, here: Seq, held: Held) {
+        self.content.checked = true;
+        self.content.opened += held.opened;
+        self.content.withheld += held.withheld;
+        if held.garbled {
+            let what = format!("the vault row of {here} cannot be read");
+            self.breach(Breach::Content, Some(here), what);
+        }
+        for slot in held.wrong {
+            let what = format!("{slot} of {here} is not what was committed to");
+            self.breach(Breach::Content, Some(here), what);
+        }
+        if !held.holes.is_empty() {
+            self.holes.insert(here, held.holes.into_iter().collect());
         }
     }
 
@@ -316,6 +344,12 @@ impl Fold {
                     "the first record is no genesis",
                 );
             }
+            Some(Body::Boot(_)) => {
+                self.boots = Boots {
+                    last: here,
+                    unclear: None,
+                };
+            }
             Some(Body::Seal(seal)) => self.end_epoch(here, seal, signed),
             Some(Body::Key(key)) => self.change_key(here, key, signed),
             Some(Body::Erasure(_)) if meant.via == Via::Human => {
@@ -350,7 +384,7 @@ impl Fold {
             );
             return;
         }
-        self.check_signature(
+        self.genesis_signed = self.check_signature(
             here,
             Purpose::Genesis,
             &genesis.identity_key,
@@ -476,7 +510,7 @@ impl Fold {
         key: &PublicKey,
         signature: Option<&crate::scalar::Fixed<64>>,
         signed: Option<&[u8]>,
-    ) {
+    ) -> bool {
         let good = match (signature, signed) {
             (Some(signature), Some(signed)) => {
                 sign::verify(key, purpose, signed, signature).is_ok()
@@ -487,6 +521,7 @@ impl Fold {
             let what = format!("the signature inside record {here} does not verify");
             self.doubt(Breach::Signature, here.next().0, what);
         }
+        good
     }
 
     /// The epoch that signs a tree of this size.

@@ -14,7 +14,7 @@ use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Basis, Erased, Erasure};
 use tacho_schemas::body::log::{KeyOp, KeyRole};
 use tacho_schemas::checkpoint::Checkpoint;
-use tacho_schemas::content::Slot;
+use tacho_schemas::content::{Descriptor, Row, Salted, Slot};
 use tacho_schemas::note::Note;
 use tacho_schemas::receipt::{Commit, Receipt};
 use tacho_schemas::record::Via;
@@ -837,9 +837,132 @@ fn receipts_cannot_be_swapped_or_altered() {
     altered.commit.origin = good.commit.origin.clone();
     altered.commit.log_id = good.commit.log_id;
     assert_eq!(judge(altered), [Breach::Commit]);
-    let mut last = log.receipt(Seq(10));
-    last.chain = Hash([1; 32]);
-    assert_eq!(judge(last), [Breach::Commit]);
+    // No signature covers the chain hash, except the head's; the records do.
+    for seq in [4, 10] {
+        let mut altered = log.receipt(Seq(seq));
+        altered.chain = Hash([1; 32]);
+        assert_eq!(judge(altered), [Breach::Commit]);
+    }
+}
+
+/// A statement says which run of the recorder it is of.
+#[test]
+fn a_statement_names_the_last_boot() {
+    let signed = |log: &Log, boot| {
+        let mut commit = log.commit().0;
+        commit.boot = Seq(boot);
+        let bytes = commit.encode().unwrap();
+        let signature = sign::sign(&log.epoch_key(), Purpose::Commit, &bytes);
+        (commit, signature)
+    };
+    let judge = |log: &Log, boot| {
+        let evidence = Evidence {
+            commit: Some(signed(log, boot)),
+            ..log.evidence()
+        };
+        let report = log.verify(&evidence);
+        let (commit, signature) = signed(log, boot);
+        let mut receipt = log.receipt(Seq(3));
+        (receipt.commit, receipt.signature) = (commit, signature);
+        let marked = log.verify(&log.evidence_with(Mark::Receipt(Box::new(receipt))));
+        assert_eq!(breaches(&marked), breaches(&report));
+        assert_eq!(report.integrity.first_bad, None);
+        breaches(&report)
+    };
+    let mut log = sound();
+    assert_eq!(judge(&log, 1), []);
+    for boot in [0, 2, 10, 11, 9999] {
+        assert_eq!(judge(&log, boot), [Breach::Commit], "{boot}");
+    }
+    let second = log.push(Log::boot(false));
+    log.say("seven");
+    log.checkpoint();
+    assert_eq!(judge(&log, second.0), []);
+    assert_eq!(judge(&log, 1), [Breach::Commit]);
+
+    // What a newer version wrote may be a boot record.
+    let newer = log.push_bytes(newer_kind(&log), None);
+    log.say("eight");
+    log.checkpoint();
+    for (boot, due) in [
+        (second.0, vec![]),
+        (newer.0, vec![]),
+        (newer.0 + 1, vec![]),
+        (newer.0 + 2, vec![Breach::Commit]),
+        (second.0 + 1, vec![Breach::Commit]),
+    ] {
+        assert_eq!(judge(&log, boot), due, "{boot}");
+    }
+}
+
+/// A record of a kind that does not exist yet, to follow the last one.
+fn newer_kind(log: &Log) -> Vec<u8> {
+    let bytes = log.record(Log::boot(false)).encode().unwrap();
+    let Value::Map(mut entries) = ciborium::from_reader(bytes.as_slice()).unwrap() else {
+        panic!("not a map")
+    };
+    for (key, value) in &mut entries {
+        if *key == 5.into() {
+            *value = 99.into();
+        }
+    }
+    let mut newer = Vec::new();
+    ciborium::into_writer(&Value::Map(entries), &mut newer).unwrap();
+    newer
+}
+
+/// Anybody can name a key in a genesis.
+#[test]
+fn a_genesis_that_its_identity_key_did_not_sign_anchors_nothing() {
+    let mut log = Log::new(1);
+    (log.records, log.rows) = (Vec::new(), Vec::new());
+    let genesis = log.genesis();
+    log.push_signed(genesis, Purpose::Genesis, &secret(2, 1));
+    log.push(Log::boot(false));
+    log.say("one");
+    log.checkpoint();
+    for trust in [log.evidence().trust, None] {
+        let report = log.verify(&Evidence {
+            trust,
+            ..log.evidence()
+        });
+        assert_eq!(breaches(&report), [Breach::Signature]);
+        assert_eq!(report.authenticity, Authenticity::Failed);
+    }
+}
+
+/// The vault row of a record that means nothing to us is still a row, and the artefacts in it are in use.
+#[test]
+fn the_row_of_a_record_of_a_newer_kind_is_not_opened() {
+    let mut log = sound();
+    let descriptor = Descriptor::of(b"never tampering");
+    let held = |bytes| Salted {
+        salt: Fixed([5; 32]),
+        bytes,
+    };
+    let row = Row {
+        content: Some([(999, held(b"text".to_vec()))].into()),
+        artefacts: Some(
+            [
+                (0, held(descriptor.encode().unwrap())),
+                (1, held(b"of a newer form".to_vec())),
+            ]
+            .into(),
+        ),
+    };
+    let bytes = newer_kind(&log);
+    let row_bytes = row.encode().unwrap();
+    let single = Single::check(&bytes, Vault::Row(Some(&row_bytes))).unwrap();
+    assert!(single.meaning.is_err());
+    assert_eq!(single.held.unwrap().artefacts, [descriptor]);
+    log.push_bytes(bytes.clone(), Some(row));
+    log.checkpoint();
+    let report = log.verify(&log.evidence());
+    assert!(report.has_integrity() && !report.is_good(), "{report:#?}");
+    assert_eq!(report.meaning.not_checked, 1);
+
+    let garbled = Single::check(&bytes, Vault::Row(Some(b"\xff"))).unwrap();
+    assert!(garbled.held.unwrap().garbled);
 }
 
 #[test]

@@ -13,7 +13,6 @@ use tacho_recorder::why;
 use tacho_recorder::{Clock, ErrorKind, LogDir, Reader, SystemClock};
 use tacho_schemas::Time;
 use tacho_schemas::body::Body;
-use tacho_schemas::content::Field;
 use tacho_schemas::record::Redaction;
 
 use crate::place::{self, Place};

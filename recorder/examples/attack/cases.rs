@@ -203,6 +203,11 @@ impl Maker {
         |epoch| (epoch == 4).then(|| self.epoch(4).clone())
     }
 
+    /// The keys of all epochs: more than any attacker gets.
+    fn all(&self) -> impl Fn(u64) -> Option<SigningKey> + '_ {
+        |epoch| Some(self.epoch(epoch as usize).clone())
+    }
+
     fn sound(&self) {
         let fresh = self.scratch.path().join("fresh");
         Made::begin(&fresh, &self.identity, 9).close();
@@ -342,6 +347,27 @@ impl Maker {
         case.end(Expect {
             exit: 1,
             not_checked: 1,
+            ..SOUND
+        });
+
+        let case = self.case(
+            "newer-kind-artefact",
+            "a newer version wrote kinds of records that this one does not know, with artefacts",
+        );
+        // The only one that uses its artefact, and one of two that share theirs.
+        let records = self.rewrite(
+            &case,
+            &self.all(),
+            &|seq, bytes| match seq {
+                4 | 10 => forge::patch_map(&bytes, |map| forge::set(map, 5, Value::from(99))),
+                _ => bytes,
+            },
+            |_| (),
+        );
+        self.resign_ends(&case, &records, 0);
+        case.end(Expect {
+            exit: 1,
+            not_checked: 2,
             ..SOUND
         });
 
@@ -666,11 +692,7 @@ impl Maker {
             "the seal of an empty epoch was dropped with all that came after",
         );
         drop_from(&case, 9);
-        let records: Vec<_> = forge::loot(&case.work)
-            .records
-            .iter()
-            .map(|r| r.encode().unwrap())
-            .collect();
+        let records = forge::records(&case.work);
         forge::sign_commit(&case.work, &self.origin(), &records, 1, self.epoch(1));
         let mut entries = forge::checkpoints(&case.work);
         entries.truncate(2);
@@ -698,6 +720,17 @@ impl Maker {
             db.execute_batch("UPDATE commits SET signature = zeroblob(64)")
                 .unwrap()
         });
+        case.end(bad(&["commit"], None, 28));
+
+        let case = self.case(
+            "commit-boot",
+            "the statement over the last commit names a boot that never was; the open epoch's key signed it",
+        );
+        let records = forge::records(&case.work);
+        let (origin, key) = (self.origin(), self.epoch(5));
+        let mut commit = forge::commit(&origin, &records, 5);
+        commit.boot = Seq(9999);
+        forge::put_commit(&case.work, &commit, key);
         case.end(bad(&["commit"], None, 28));
 
         for (name, what, mark, expect) in [
@@ -822,7 +855,7 @@ impl Maker {
         );
         self.rewrite(
             &case,
-            &|epoch| Some(self.epoch(epoch as usize).clone()),
+            &self.all(),
             &|seq, bytes| match seq {
                 0 => tacho_schemas::canon::without(&bytes, &[15, 59]).unwrap(),
                 _ => bytes,
@@ -836,11 +869,27 @@ impl Maker {
         });
 
         let case = self.case(
+            "genesis-stranger",
+            "the genesis names the trusted identity key, but a stranger signed it and all that follows from it",
+        );
+        let records = self.rewrite(&case, &self.all(), &as_is, |loot| {
+            let genesis = &mut loot.records[0];
+            let unsigned = genesis.encode_unsigned().unwrap();
+            genesis
+                .body
+                .set_signature(Some(sign::sign(stranger, Purpose::Genesis, &unsigned)));
+        });
+        self.resign_ends(&case, &records, 0);
+        case.end(Expect {
+            authenticity: "failed",
+            ..bad(&["signature"], Some(0), 0)
+        });
+
+        let case = self.case(
             "seal-gap",
             "an epoch was left out: its records and its seal, with all keys at hand",
         );
-        let all = |epoch: u64| Some(self.epoch(epoch as usize).clone());
-        let records = self.rewrite(&case, &all, &as_is, |loot| {
+        let records = self.rewrite(&case, &self.all(), &as_is, |loot| {
             loot.records.remove(9);
             let vault = std::mem::take(&mut loot.vault);
             loot.vault = vault
@@ -1112,6 +1161,25 @@ impl Maker {
         });
         case.end(bad(&["artefact"], None, 28));
 
+        let case = self.case(
+            "artefact-renamed",
+            "the name of an artefact was changed in the table, and not in the index by which it is found",
+        );
+        let packed = pack(file);
+        let row = |name: &[u8; 32]| {
+            // One user takes no byte: it is in the row's head.
+            let size = u8::try_from(file.len()).unwrap();
+            [name.as_slice(), &[size], &packed[..4]].concat()
+        };
+        let mut other = *name.as_bytes();
+        other[31] ^= 1;
+        forge::overwrite(
+            &case.work.join("log.db"),
+            &row(name.as_bytes()),
+            &row(&other),
+        );
+        case.end(bad(&["artefact"], Some(4), 4));
+
         let case = self.case("artefact-count", "the number of an artefact's users was changed, so that an erasure would free it too early");
         sql(&case.work, |db| {
             db.execute_batch("UPDATE artefacts SET refs = 1 WHERE refs = 2")
@@ -1371,6 +1439,15 @@ impl Maker {
         )
         .receipt(&altered)
         .end(bad(&["commit"], None, 28));
+
+        let case = self.case(
+            "receipt-chain",
+            "the mark is a receipt whose chain hash, which no signature covers, was changed",
+        );
+        let records = forge::records(&case.work);
+        let mut altered = forge::receipt(&self.origin(), &records, 5, 5, self.epoch(5));
+        altered.chain = Hash([1; 32]);
+        case.receipt(&altered).end(bad(&["commit"], None, 28));
     }
 
     /// Logs with more than 256 records, so that there is a tile.

@@ -11,11 +11,12 @@ use tacho_schemas::body::Body;
 use tacho_schemas::canon::{self, MAX_RECORD};
 use tacho_schemas::checkpoint::{Checkpoint, epoch_name};
 use tacho_schemas::note::Note;
-use tacho_schemas::receipt::Commit;
-use tacho_schemas::record::Record;
+use tacho_schemas::receipt::{Commit, Receipt};
+use tacho_schemas::record::{Kind, Record};
+use tacho_schemas::scalar::List;
 use tacho_schemas::sign::{self, Purpose};
 use tacho_schemas::tile::Tiles;
-use tacho_schemas::tree::{Frontier, leaf_hash};
+use tacho_schemas::tree::{Batch, Frontier, leaf_hash};
 use tacho_schemas::{Hash, LogId, Origin, Seq, Time, chain};
 
 /// The parts of a log that its records do not follow from.
@@ -73,6 +74,12 @@ pub(crate) fn loot(log: &Path) -> Loot {
         .map(Result::unwrap)
         .collect();
     Loot { records, vault }
+}
+
+/// The records' bytes.
+pub(crate) fn records(log: &Path) -> Vec<Vec<u8>> {
+    let records = loot(log).records;
+    records.iter().map(|r| r.encode().unwrap()).collect()
 }
 
 /// Numbers and links the records anew and gives each seal the root before it and, where there is a key for it, a signature.
@@ -152,25 +159,26 @@ pub(crate) fn state_at(records: &[Vec<u8>], size: usize) -> (Hash, Hash) {
     (tree.root(), head)
 }
 
-/// Writes a statement over all records, signed by this key.
-pub(crate) fn sign_commit(
-    log: &Path,
-    origin: &Origin,
-    records: &[Vec<u8>],
-    epoch: u64,
-    key: &SigningKey,
-) {
+/// The statement over all records.
+pub(crate) fn commit(origin: &Origin, records: &[Vec<u8>], epoch: u64) -> Commit {
     let (root, head) = state_at(records, records.len());
-    let commit = Commit {
+    let boot = records
+        .iter()
+        .rposition(|bytes| Record::decode(bytes).is_ok_and(|record| record.kind == Kind::Boot));
+    Commit {
         time: Time(1_767_225_600_900_000_000),
         origin: origin.clone(),
         size: records.len() as u64,
         root,
         epoch,
         log_id: LogId::of_genesis(&records[0]),
-        boot: Seq(1),
+        boot: Seq(boot.unwrap() as u64),
         head,
-    };
+    }
+}
+
+/// Signs a statement and puts it in the place of the last.
+pub(crate) fn put_commit(log: &Path, commit: &Commit, key: &SigningKey) {
     let statement = commit.encode().unwrap();
     let signature = sign::sign(key, Purpose::Commit, &statement);
     sql(log, |conn| {
@@ -180,6 +188,40 @@ pub(crate) fn sign_commit(
         )
         .unwrap();
     });
+}
+
+/// Writes a statement over all records, signed by this key.
+pub(crate) fn sign_commit(
+    log: &Path,
+    origin: &Origin,
+    records: &[Vec<u8>],
+    epoch: u64,
+    key: &SigningKey,
+) {
+    put_commit(log, &commit(origin, records, epoch), key);
+}
+
+/// A receipt of one record by the statement over all.
+pub(crate) fn receipt(
+    origin: &Origin,
+    records: &[Vec<u8>],
+    seq: usize,
+    epoch: u64,
+    key: &SigningKey,
+) -> Receipt {
+    let commit = commit(origin, records, epoch);
+    let mut tree = Batch::new(Frontier::new());
+    for bytes in records {
+        tree.push(leaf_hash(bytes)).unwrap();
+    }
+    Receipt {
+        seq: Seq(seq as u64),
+        signature: sign::sign(key, Purpose::Commit, &commit.encode().unwrap()),
+        commit,
+        leaf: leaf_hash(&records[seq]),
+        chain: state_at(records, seq + 1).1,
+        path: List::some(tree.path(seq as u64).unwrap()).unwrap(),
+    }
 }
 
 /// One checkpoint over the first `size` records.

@@ -123,11 +123,14 @@ impl<'conn> Snapshot<'conn> {
         seq.map(|seq| ours(seq, "refs")).transpose()
     }
 
-    /// Reads an artefact; refuses bytes that are not those of the hash.
+    /// Reads an artefact; refuses bytes that are not those of the hash, and a row that has another name than the index says.
     pub fn artefact(&self, blake3: &Hash) -> Result<Option<Artefact>> {
         let mut statement = self
             .conn
-            .prepare_cached("SELECT refs, size, bytes FROM artefacts WHERE blake3 = ?1")
+            // By the number that the index has, or SQLite would give us the index's name for the row's own.
+            .prepare_cached(
+                "SELECT refs, size, bytes, blake3 FROM artefacts WHERE rowid = (SELECT rowid FROM artefacts WHERE blake3 = ?1)",
+            )
             .map_err(|e| sql("read", e))?;
         let mut rows = statement
             .query([blake3.as_bytes()])
@@ -138,6 +141,9 @@ impl<'conn> Snapshot<'conn> {
         let refs = ours(integer(row, 0)?, "artefacts")?;
         let corrupt =
             |why: &str| Error::new(ErrorKind::Corrupt, format!("artefact `{blake3}` {why}"));
+        if bytes(row, 3)? != blake3.as_bytes() {
+            return Err(corrupt("is kept under another name"));
+        }
         let size = u32::try_from(integer(row, 1)?)
             .ok()
             .filter(|size| *size <= MAX_ARTEFACT)
@@ -153,22 +159,30 @@ impl<'conn> Snapshot<'conn> {
         Ok(Some(Artefact { refs, bytes }))
     }
 
-    /// Shows each artefact's hash, number of users and size to `f`, in the order of the hashes.
+    /// Shows each artefact's hash, number of users and size to `f`, as the table has them and not its index.
     pub fn artefacts<E: From<Error>>(
         &self,
         mut f: impl FnMut(Hash, u64, u64) -> Result<(), E>,
     ) -> Result<(), E> {
         self.each(
-            "SELECT blake3, refs, size FROM artefacts ORDER BY blake3",
+            "SELECT blake3, refs, size FROM artefacts NOT INDEXED",
             [],
             |row| {
-                let hash = Hash::from_slice(bytes(row, 0)?).map_err(|e| {
-                    Error::new(ErrorKind::Corrupt, "an artefact has no hash for a name")
-                        .with_source(e)
-                })?;
                 let refs = ours(integer(row, 1)?, "artefacts")?;
-                f(hash, refs, ours(integer(row, 2)?, "artefacts")?)
+                f(name(row)?, refs, ours(integer(row, 2)?, "artefacts")?)
             },
+        )
+    }
+
+    /// Shows each hash in the index of the artefacts to `f`.
+    pub fn indexed_artefacts<E: From<Error>>(
+        &self,
+        mut f: impl FnMut(Hash) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each(
+            "SELECT blake3 FROM artefacts INDEXED BY sqlite_autoindex_artefacts_1",
+            [],
+            |row| f(name(row)?),
         )
     }
 
@@ -285,6 +299,13 @@ impl Drop for Snapshot<'_> {
 
 fn integer(row: &Row<'_>, at: usize) -> Result<i64> {
     row.get(at).map_err(|e| sql("read", e))
+}
+
+/// The hash in the first column, by which an artefact is called.
+fn name(row: &Row<'_>) -> Result<Hash> {
+    Hash::from_slice(bytes(row, 0)?).map_err(|e| {
+        Error::new(ErrorKind::Corrupt, "an artefact has no hash for a name").with_source(e)
+    })
 }
 
 /// The bytes of a column, not copied.

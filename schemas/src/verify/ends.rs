@@ -1,6 +1,6 @@
 //! The end of a verification: what was signed about the log, held against the log.
 
-use super::{Anchor, Authenticity, Breach, Completeness, Fold, Report};
+use super::{Anchor, Authenticity, Boots, Breach, Completeness, Fold, Report};
 use crate::body::log::Genesis;
 use crate::checkpoint::{self, Signed};
 use crate::hash::Hash;
@@ -50,11 +50,12 @@ impl Evidence {
                 .ok()
                 .map(|c| c.size())
         };
-        let marks = self.marks.iter().filter_map(move |mark| match mark {
-            Mark::Checkpoint(note) => of_note(note),
-            Mark::Receipt(receipt) => Some(receipt.commit.size),
+        let marks = self.marks.iter().flat_map(move |mark| match mark {
+            Mark::Checkpoint(note) => [of_note(note), None],
+            // The chain hash of its record is that after the record.
+            Mark::Receipt(receipt) => [Some(receipt.commit.size), Some(receipt.seq.next().0)],
         });
-        self.own_sizes().chain(marks)
+        self.own_sizes().chain(marks.flatten())
     }
 }
 
@@ -244,7 +245,7 @@ impl Fold {
             ));
         }
         match self.seen.get(&size) {
-            Some((root, _)) if root == body.root() => Ok(size),
+            Some(state) if state.root == *body.root() => Ok(size),
             None => Err(unseen(size)),
             _ => Err(Fault::before(
                 Breach::Checkpoint,
@@ -322,12 +323,19 @@ impl Fold {
             ));
         }
         match self.seen.get(&commit.size) {
-            Some((root, head))
-                if *root == commit.root && head.is_none_or(|head| head == commit.head) =>
-            {
-                Ok(())
-            }
             None => Err(unseen(commit.size)),
+            Some(state)
+                if state.root == commit.root
+                    && state.head.is_none_or(|head| head == commit.head) =>
+            {
+                match state.boots.may_end_with(commit.boot, commit.size) {
+                    true => Ok(()),
+                    false => Err(bad(format!(
+                        "names record {} as that of the last boot, which was {}",
+                        commit.boot, state.boots.last
+                    ))),
+                }
+            }
             _ => Err(Fault::before(
                 Breach::Forked,
                 commit.size,
@@ -376,13 +384,15 @@ impl Fold {
         };
         let identity = Fingerprint::of(&genesis.identity_key);
         match trust {
-            None => Authenticity::SelfConsistent { identity },
-            Some((trusted, by)) if trusted == identity => Authenticity::Anchored { identity, by },
-            Some((trusted, _)) => {
+            Some((trusted, _)) if trusted != identity => {
                 let what = format!("the log is signed by {identity}, not by the trusted {trusted}");
                 self.breach(Breach::Identity, Some(Seq(0)), what);
                 Authenticity::Failed
             }
+            // Anybody can name a key: it is the signature that makes the log the key's.
+            _ if !self.genesis_signed => Authenticity::Failed,
+            Some((_, by)) => Authenticity::Anchored { identity, by },
+            None => Authenticity::SelfConsistent { identity },
         }
     }
 
@@ -461,7 +471,7 @@ impl Fold {
             return Err(Fault::before(Breach::Forked, size, what));
         }
         match self.seen.get(&size) {
-            Some((root, _)) if root == body.root() => Ok(size),
+            Some(state) if state.root == *body.root() => Ok(size),
             None => Err(unseen(size)),
             _ => Err(Fault::before(
                 Breach::Forked,
@@ -493,11 +503,28 @@ impl Fold {
         receipt
             .verify(&key)
             .map_err(|e| bad(format!("the receipt itself is bad: {e}")))?;
-        Ok(commit.size)
+        // No signature covers a chain hash that is not the head's, but here the record is at hand, unless it is hidden.
+        match self.seen.get(&receipt.seq.next().0) {
+            None if self.hidden > 0 => Ok(commit.size),
+            Some(state) if state.head.is_none_or(|head| head == receipt.chain) => Ok(commit.size),
+            _ => Err(bad(
+                "the receipt itself is bad: the record has another chain hash".into(),
+            )),
+        }
     }
 
     /// The root and, unless its record is hidden, the head at a size that was wanted.
     pub fn at(&self, size: u64) -> Option<(Hash, Option<Hash>)> {
-        self.seen.get(&size).copied()
+        self.seen.get(&size).map(|state| (state.root, state.head))
+    }
+}
+
+impl Boots {
+    /// Whether this may be the last boot record before `size`.
+    fn may_end_with(self, boot: Seq, size: u64) -> bool {
+        boot == self.last
+            || self
+                .unclear
+                .is_some_and(|from| from <= boot && boot.0 < size)
     }
 }

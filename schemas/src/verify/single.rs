@@ -84,16 +84,18 @@ impl Single {
         if let Ok(record) = &meaning {
             see(record);
         }
-        let held = match (vault, &meaning) {
-            (Vault::Skipped, _) | (_, Err(_)) => None,
-            (Vault::Row(None), Ok(record)) => Some(Row::empty().check(record)),
-            (Vault::Row(Some(row)), Ok(record)) => Some(match Row::decode(row) {
-                Ok(row) => row.check(record),
-                Err(_) => Held {
-                    garbled: true,
-                    ..Held::default()
+        let held = match vault {
+            Vault::Skipped => None,
+            Vault::Row(row) => Some(
+                match (row.map_or(Ok(Row::empty()), Row::decode), &meaning) {
+                    (Ok(row), Ok(record)) => row.check(record),
+                    (Ok(row), Err(_)) => row.unopened(),
+                    (Err(_), _) => Held {
+                        garbled: true,
+                        ..Held::default()
+                    },
                 },
-            }),
+            ),
         };
         let signed = match meaning.as_ref().map(|r| &r.body) {
             Ok(Body::Genesis(_) | Body::Seal(_)) => Some(canon::without(bytes, SIGNATURE)?),

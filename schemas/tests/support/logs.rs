@@ -302,12 +302,21 @@ impl Log {
             root: self.root(),
             epoch: self.epoch(),
             log_id: LogId::of_genesis(&self.records[0]),
-            boot: Seq(1),
+            boot: self.last_boot(),
             head: self.head(),
         };
         let bytes = commit.encode().unwrap();
         let signature = sign::sign(&self.epoch_key(), Purpose::Commit, &bytes);
         (commit, signature)
+    }
+
+    /// The last boot record, or 0.
+    fn last_boot(&self) -> Seq {
+        let boot = self
+            .records
+            .iter()
+            .rposition(|bytes| Record::decode(bytes).is_ok_and(|record| record.kind == Kind::Boot));
+        Seq(u64::try_from(boot.unwrap_or_default()).unwrap())
     }
 
     /// A receipt of a record, as of now.
