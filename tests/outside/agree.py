@@ -1,6 +1,6 @@
 """Damages sound logs at random, and asks two verifiers that share no code: agree.py TACHO FIXTURES COUNT
 
-They have to agree on exit code, first bad record, how much is proven, completeness, what was not understood, and the rules that
+They have to agree on exit code, authenticity, first bad record, how much is proven, completeness, what was not understood, and the rules that
 were broken. Needs `tacho_check` on the path. Ends with 1 if they do not agree on all.
 """
 
@@ -81,11 +81,6 @@ def damage(log, chance):
     return where
 
 
-def rules(names, not_checked):
-    # A record that was damaged so that it means nothing any more: tacho then misses the artefacts that it used.
-    return sorted(set(names) - ({"artefact"} if not_checked else set()))
-
-
 def theirs(tacho, log, mark):
     more = ["--against", str(mark)] if mark else []
     run = [tacho, "verify", "--log", str(log), "--trust", TRUST, "--json", *more]
@@ -95,9 +90,11 @@ def theirs(tacho, log, mark):
     found = json.loads(done.stdout)
     complete, integrity = found["completeness"], found["integrity"]
     complete = complete["complete_up_to"]["size"] if isinstance(complete, dict) else None
+    whose = found["authenticity"]
+    whose = whose if isinstance(whose, str) else next(iter(whose))
     unknown = found["meaning"]["not_checked"]
-    names = rules((violation["breach"] for violation in integrity["violations"]), unknown)
-    return done.returncode, integrity["first_bad"], integrity["proven"], complete, unknown, names
+    names = sorted({violation["breach"] for violation in integrity["violations"]})
+    return done.returncode, whose, integrity["first_bad"], integrity["proven"], complete, unknown, names
 
 
 def ours(log, mark):
@@ -106,8 +103,8 @@ def ours(log, mark):
             found = judge(source, TRUST, marks(mark.read_bytes()) if mark else [])
     except CannotRead:
         return (2,)
-    names = rules((breach.name for breach in found.breaches), found.not_checked)
-    return found.exit, found.first_bad, found.proven, found.complete_up_to, found.not_checked, names
+    names = sorted({breach.name for breach in found.breaches})
+    return found.exit, found.authenticity, found.first_bad, found.proven, found.complete_up_to, found.not_checked, names
 
 
 def main(tacho, fixtures, count):

@@ -28,6 +28,7 @@ class Receipt:
             raise Mismatch("a receipt with an extension")
         self.value = value
         self.size = value[323][60]
+        self.sizes = self.size, value[1] + 1  # its chain hash is that after its record
 
     def judge(self, judge):
         value, said = self.value, self.value[323]
@@ -35,7 +36,11 @@ class Receipt:
         led = tree.inclusion_root(value[1], said[60], value[324], value.get(326, []))
         if led != said[61] or value[1] == said[60] - 1 and value[325] != said[322]:
             return judge.breach("commit", None, f"{name}: the receipt itself is bad")
-        return judge.commit(name, said, value[59], True)
+        state = judge.walk.states.get(value[1] + 1)
+        fits = judge.commit(name, said, value[59], True)
+        if fits and state and state.head != value[325]:
+            return judge.breach("commit", None, f"{name}: the receipt itself is bad: the record has another chain hash")
+        return fits
 
 
 class Noted:
@@ -47,6 +52,7 @@ class Noted:
             self.size = self.checkpoint.size
         except note.BadCheckpoint as error:
             self.checkpoint, self.fault, self.size = None, error, 0
+        self.sizes = (self.size,)
 
     def judge(self, judge):
         if self.checkpoint is None:

@@ -71,7 +71,7 @@ class Judge:
             if self.statement:
                 self.wanted.add(self.statement[60])
         for mark in self.marks:
-            self.wanted.add(mark.size)
+            self.wanted.update(mark.sizes)
 
     def statements(self):
         if self.no_notes and self.walk.tree.size:
@@ -131,6 +131,8 @@ class Judge:
         message = hashes.signed("commit", canon.encode(said))
         if key and not (isinstance(signature, bytes) and keys.verify(key, signature, message)):
             return self.breach("commit", None, f"{name}: its signature does not verify")
+        if state and state.root == said[61] and state.head == said[322] and not may_be_boot(said[321], said[60], state):
+            return self.breach("commit", None, f"{name}: names record {said[321]} as the last boot, not {state.boot}")
         return self.fits(name, said[60], said[61], said[322], outside, "forked")
 
     def fits(self, name, size, root, head, outside, wrong):
@@ -161,6 +163,11 @@ class Judge:
             lowest.append((seq, sort, bound))
         self.verdict.first_bad = min(lowest)[2] if lowest else None
         self.verdict.proven = min([bound for _, _, bound in lowest] + [good[-1]])
+
+
+def may_be_boot(boot, size, state):
+    """Whether a record may be the last boot record of so many: one that was not understood may be one of a newer version."""
+    return boot == state.boot or state.unclear is not None and state.unclear <= boot < size
 
 
 def judge(source, trust=None, marks=()):

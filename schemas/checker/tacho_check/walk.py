@@ -31,6 +31,8 @@ class State(NamedTuple):
     epoch: int
     epoch_key: bytes | None
     log_key: bytes | None
+    boot: int  # the last boot record that was understood
+    unclear: int | None  # the first record after it that was not, and so may be another
 
 
 class Walk:
@@ -44,6 +46,7 @@ class Walk:
         self.epoch = self.epoch_first = 0
         self.epoch_keys = {}
         self.stopped_at = None
+        self.boot, self.unclear = 0, None
         self.all_read = True  # every record was understood
         self.uses = {}  # BLAKE3 of an artefact: (seq of the record or None, SHA-256, size) of each descriptor
         self.references = {}
@@ -104,7 +107,7 @@ class Walk:
                 raise canon.NotCanonical("it does not begin with version, seq and prev")
         except canon.NotCanonical as error:
             self.at("canon", seq, f"record {seq} is not canonical: {error}")
-            self.all_read = False
+            self.not_read(seq)
         if value is not None:
             if value[record.SEQ] != seq:
                 misnumbered = True
@@ -122,7 +125,13 @@ class Walk:
         self.tree.add(leaf)
         self.tiled.add(leaf)
         if seq + 1 in self.wanted:
-            self.states[seq + 1] = State(self.tree.root(), self.head, self.epoch, self.epoch_key, self.log_key)
+            of_epoch = self.epoch, self.epoch_key, self.log_key
+            self.states[seq + 1] = State(self.tree.root(), self.head, *of_epoch, self.boot, self.unclear)
+
+    def not_read(self, seq):
+        self.all_read = False
+        if self.unclear is None:
+            self.unclear = seq
 
     def meaning(self, seq, number, data, value, vault):
         row = vault.take(number)
@@ -137,7 +146,7 @@ class Walk:
             record.understand(value)
         except record.NotUnderstood as error:
             self.verdict.not_checked += 1
-            self.all_read = False
+            self.not_read(seq)
             if self.verdict.first_not_checked is None:
                 self.verdict.first_not_checked = (seq, str(error))
             if held:
@@ -153,6 +162,8 @@ class Walk:
             self.seal(seq, value, body)
         elif kind == record.KEY and self.genesis:
             self.key(seq, value, body)
+        elif kind == record.BOOT:
+            self.boot, self.unclear = seq, None
         if record.REF in value:
             key = reference(value)
             self.references[key] = None if key in self.references else number  # no two records bear the same
