@@ -140,7 +140,7 @@ fn first_hold(home: &Home) -> Value {
 }
 
 fn digits(hold: &Value) -> String {
-    hold["digest"].as_str().unwrap()[..4].to_owned()
+    hold["digest"].as_str().unwrap().chars().take(4).collect()
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn hostile_text_stays_behind_the_bar() {
     let seq = ran.json()[0]["seq"].to_string();
     let out = home.run(["why", &seq]).good().out;
     for line in out.lines() {
-        let hostile = ["root", "owned", "txt.exe", "hidden"];
+        let hostile = ["by `root`", "owned", "txt.exe", "hidden"];
         if hostile.iter().any(|word| line.contains(word)) {
             assert!(line.starts_with("   │ "), "{line}");
         }

@@ -79,10 +79,8 @@ impl Standing {
                 };
                 self.open.insert(seq, open);
             }
-            Body::Release(release) => {
-                if self.open.remove(&release.kill).is_some() {
-                    self.last_release = seq.0;
-                }
+            Body::Release(release) if self.open.remove(&release.kill).is_some() => {
+                self.last_release = seq.0;
             }
             _ => {}
         }

@@ -301,8 +301,10 @@ fn member(text: &str, object: &Range<usize>, key: &str) -> Result<Option<Range<u
         .map(|(_, _, value)| value))
 }
 
-/// The members of an object: name, place of the name, place of the value.
-fn members(text: &str, object: &Range<usize>) -> Result<Vec<(String, Range<usize>, Range<usize>)>> {
+/// A member of an object: name, place of the name, place of the value.
+type Member = (String, Range<usize>, Range<usize>);
+
+fn members(text: &str, object: &Range<usize>) -> Result<Vec<Member>> {
     if !slice(text, object)?.starts_with('{') {
         return Err(Error::new(
             ErrorKind::Refused,
