@@ -1,7 +1,7 @@
 //! Which action of an agent is allowed, denied or held, and why.
 //!
 //! Pure: no disk, clock, network, thread or randomness; what lies outside comes in as an argument. Read the modules in the order
-//! of a call's way: [`request`] (what is asked) → [`classify`] (what it would do) → [`facts`] (what the gate knows) →
+//! of a call's way: [`request`] (what is asked) → [`mod@classify`] (what it would do) → [`facts`] (what the gate knows) →
 //! [`policies`] (the rules) → [`decide`] (the verdict) → [`hold`] (who may fill which place). [`mod@explain`], [`replay`] and
 //! [`table`] ask the same question in other ways.
 

@@ -4,7 +4,7 @@
 //! caller: Event ─▶ Draft ─▶ queue ─▶ writer: number, link, leaf ─▶ BEGIN … COMMIT (one fsync) ─▶ sign ─▶ Receipt
 //! ```
 //!
-//! The writer works on a thread of its own, or, for a caller who is alone and waits, on that caller's thread ([`desk`]).
+//! The writer works on a thread of its own, or, for a caller who is alone and waits, on that caller's thread (`desk`).
 //! A receipt is given only after the COMMIT, and one fsync serves all that waited. The order of a crash-safe commit and of a
 //! seal is written above the code that relies on it (`writer`), and a test kills the process at each [`Step`].
 

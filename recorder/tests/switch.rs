@@ -1,4 +1,10 @@
 //! The off switch's files: who is killed, whatever was done to them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -9,6 +9,10 @@ use super::source;
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
 
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the text is help, in which TOML stands as it is written"
+)]
 /// Decide the rows of tables and show those that do not come out as they should
 ///
 /// A row says what is asked and what the answer should be:
