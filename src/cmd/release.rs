@@ -27,7 +27,7 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// Undo a kill
 ///
-/// Each enrolled person who wants it signs with their own key; who ordered the kill does not count. When enough have signed, it is
+/// Each enrolled person who wants it signs with their own key; who ordered the kill does not count. When two have signed, it is
 /// recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own kill, after typing
 /// the first eight digits of its hash.
 #[derive(clap::Args, Debug)]
@@ -206,7 +206,8 @@ fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
         initiator: record.actor.id.clone(),
         enrolled,
         approvals,
-        k: 1,
+        // A kill needs no signature, so whoever ordered it may be one of those who sign: with another, it is never they alone.
+        k: if single { 1 } else { 2 },
         single,
         open,
     }))
