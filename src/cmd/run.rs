@@ -23,7 +23,7 @@ use crate::term::{Exit, Failure, Term, Tone, safe};
 /// no cell could be made, 137 if it was killed.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tacho run -- claude\n  tacho run --name fixer --write ../shared -- codex exec 'fix the tests'"
+    after_help = "Examples:\n  tacho run -- claude\n  tacho run --name fixer --write ../library -- codex exec 'fix the tests'"
 )]
 pub(crate) struct Args {
     /// The agent's id in the log [default: the command's name]

@@ -150,7 +150,7 @@ impl Session {
                 .count();
             if let Some(ours) = status.sessions.iter().find(|s| s.session == self.seq) {
                 term.note(format!(
-                    "session {}: {} allowed, {} denied, {} still held; `tacho list --session {}` shows it",
+                    "session {}: {} allowed, {} denied, {} still held; `tacho list --filter session:{}` shows it",
                     self.seq,
                     count(ours.allowed, "call"),
                     ours.denied,
