@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tacho_policy::{Act, Request, Resolver as _, Target, classify};
+use tacho_policy::{Act, Json, Request, Resolver as _, Target, classify};
 use tacho_schemas::body::change::{AppliedBy, Change, Fate, Generation, Known, Mutation};
 use tacho_schemas::body::log::{Gap, GapKind, Severity};
 use tacho_schemas::body::work::{self, Match, Status};
@@ -12,7 +12,7 @@ use tacho_schemas::content::{Field, Row};
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{Actor, ActorType, Role, Via};
 use tacho_schemas::scalar::{List, Set};
-use tacho_schemas::{Hash, Seq};
+use tacho_schemas::{Hash, Id, Seq};
 
 use super::decide::file;
 use super::disk::{self, Disk};
@@ -59,7 +59,10 @@ impl Gate {
             &session,
             &outcome,
             Some(&call),
-            differs.is_some(),
+            match differs {
+                Some(_) => Match::Differs,
+                None => Match::Same,
+            },
         )?;
         let mut alarms = Vec::new();
         let causes = vec![call.action, taken];
@@ -147,6 +150,45 @@ impl Gate {
         })
     }
 
+    /// Writes down what the disk shows of calls whose outcome never came: Codex, for one, says nothing of its patch tool. To be called
+    /// before a session ends.
+    pub(super) fn settle(&self, peer: Peer, seq: Seq) -> Result<()> {
+        let Some(session) = self.lock().sessions.get(&seq).cloned() else {
+            return Ok(());
+        };
+        let waits = |call: &&Call| call.allowed && !call.told && call.request.act == Act::Mutate;
+        for call in session.calls.iter().filter(waits) {
+            let changed = call.before.iter().any(|(path, before)| {
+                let exists = std::fs::symlink_metadata(path).is_ok();
+                *before != disk::read(Path::new(path)).filter(|_| exists)
+            });
+            if !changed {
+                continue;
+            }
+            let outcome = Outcome {
+                action: Some(call.action),
+                tool_use_id: call.id.clone(),
+                tool: Id::new(&call.request.resource)?,
+                input: Json::Null,
+                cwd: None,
+                status: Status::Unknown,
+                exit: None,
+                output: None,
+                error: None,
+            };
+            let taken = self.write_outcome(
+                peer,
+                seq,
+                &session,
+                &outcome,
+                Some(call),
+                Match::NotCompared,
+            )?;
+            self.mutations(seq, &session, call, taken)?;
+        }
+        Ok(())
+    }
+
     /// Says how what was executed differs from what was decided, if it does.
     fn compare(
         &self,
@@ -191,7 +233,7 @@ impl Gate {
         session: &Session,
         outcome: &Outcome,
         call: Option<&Call>,
-        differs: bool,
+        matched: Match,
     ) -> Result<Seq> {
         let mut event = Event::new(
             agent(session),
@@ -201,11 +243,7 @@ impl Gate {
                 usage: None,
                 of: call.map(|c| c.action),
                 status: outcome.status,
-                matched: Some(match (call, differs) {
-                    (None, _) => Match::NotCompared,
-                    (_, true) => Match::Differs,
-                    (_, false) => Match::Same,
-                }),
+                matched: Some(matched),
                 stop: None,
             },
         );
@@ -234,7 +272,7 @@ impl Gate {
         session: &Session,
         outcome: &Outcome,
     ) -> Result<OutcomeTaken> {
-        let taken = self.write_outcome(peer, seq, session, outcome, None, false)?;
+        let taken = self.write_outcome(peer, seq, session, outcome, None, Match::NotCompared)?;
         let mut event = Event::new(
             super::recorder()?,
             Gap {

@@ -202,6 +202,7 @@ impl Gate {
             state.ring_session(seq);
             agent
         };
+        self.settle(peer, seq)?;
         let mut event = Event::new(
             Actor {
                 actor_type: ActorType::Agent,
