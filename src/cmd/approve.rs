@@ -160,7 +160,7 @@ fn confirmed(digits: &str, verb: Verb, term: &mut Term) -> Result<bool, Failure>
 }
 
 /// Finds the key to sign with, and its public half.
-fn find_key(named: Option<&PathBuf>) -> Result<(PathBuf, HumanKey), Failure> {
+pub(crate) fn find_key(named: Option<&PathBuf>) -> Result<(PathBuf, HumanKey), Failure> {
     let candidates = match named {
         Some(path) => vec![path.clone()],
         None => {

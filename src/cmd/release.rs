@@ -1,8 +1,7 @@
 //! `tacho release`: lets agents run again, by as many people as the log asks for.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::Enrolled;
@@ -15,9 +14,10 @@ use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Answer, Approval};
 use tacho_schemas::event::Event;
 use tacho_schemas::scalar::Blob;
-use tacho_schemas::sshsig::{self, HumanKey};
+use tacho_schemas::sshsig;
 use tacho_schemas::{Hash, Id, Seq, Time, tree};
 
+use crate::cmd::approve::{find_key, sign as ssh_sign};
 use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
@@ -219,17 +219,7 @@ fn now() -> i64 {
 
 /// Has the person sign for the release, and writes that down.
 fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
-    let public = match key.extension().is_some_and(|e| e == "pub") {
-        true => key.to_owned(),
-        false => {
-            let mut name = key.as_os_str().to_owned();
-            name.push(".pub");
-            PathBuf::from(name)
-        }
-    };
-    let line = String::from_utf8(place::read(&public)?)
-        .map_err(|_| Failure::new("the public key is not text"))?;
-    let human = HumanKey::from_openssh(line.trim())?;
+    let (key, human) = find_key(Some(&key.to_owned()))?;
     let fingerprint = human.fingerprint();
     let Some(signer) = case.enrolled.signer(&fingerprint) else {
         return Err(
@@ -257,7 +247,7 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
         key: fingerprint,
     };
     let text = statement.to_string();
-    let armoured = ssh_keygen(key, &text)?;
+    let armoured = ssh_sign(&key, &text)?;
     let blob = sshsig::from_armoured(&armoured)?;
     human.verify(NAMESPACE, text.as_bytes(), &blob)?;
     let approval = Approval {
@@ -280,31 +270,6 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
         auth.key = Some(fingerprint);
     }
     Ok((keeper.append(event, way)?, signer.holder.clone()))
-}
-
-/// Runs `ssh-keygen -Y sign`, which asks for passphrase or touch itself.
-fn ssh_keygen(key: &Path, statement: &str) -> Result<String, Failure> {
-    let failed = |e: &std::io::Error| {
-        Failure::new(format!("cannot run ssh-keygen: {}", place::plain(e)))
-            .hint("install OpenSSH's client")
-    };
-    let mut child = Command::new("ssh-keygen")
-        .args(["-Y", "sign", "-n", NAMESPACE, "-f"])
-        .arg(key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| failed(&e))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(statement.as_bytes())
-            .map_err(|e| failed(&e))?;
-    }
-    let output = child.wait_with_output().map_err(|e| failed(&e))?;
-    if !output.status.success() {
-        return Err(Failure::new("ssh-keygen did not sign").hint("it says above why"));
-    }
-    String::from_utf8(output.stdout).map_err(|_| Failure::new("ssh-keygen wrote no text"))
 }
 
 /// Has the one person look at what they release.

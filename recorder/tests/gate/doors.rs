@@ -252,7 +252,7 @@ fn a_flood_at_one_door_leaves_the_others_open() {
 }
 
 #[test]
-fn a_thousand_agents_wait_at_their_doors() {
+fn hundreds_of_agents_wait_at_their_doors() {
     let alice = Person::new("alice", 1);
     let house = House::new(
         Wanted::Preset(Preset::Solo),
