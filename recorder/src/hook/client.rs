@@ -24,8 +24,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The longest output of a tool that is told, in bytes.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// How often a transcript is looked into again for a call that is not there yet, and after what pause.
-const LOOKS: u32 = 10;
+/// How long a transcript is looked into again for a call that is not there yet, and after what pause. Harnesses write it beside
+/// their work, on a busy machine much later than they call us. A file that is not there at all may never come: less for it.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE_NO_FILE: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// How often a session that was closed may come back under its own name.
@@ -132,20 +134,20 @@ impl Hook {
         })
     }
 
-    /// Looks into the transcript. A harness may write a call there only just after it calls us: then we look again, a few times.
+    /// Looks into the transcript. A harness may write a call there only after it calls us: then we look again, for a while.
     fn look(&self, ask: &Ask, earlier: Option<Mark>) -> Option<Found> {
         let path = ask.transcript.as_deref()?;
         let id = ask.call_id.as_deref();
         let writes_calls = matches!(self.agent, Agent::ClaudeCode | Agent::Codex) && id.is_some();
-        let mut found = transcript::look(self.agent, path, id, earlier);
-        for _ in 0..LOOKS {
-            if !writes_calls || found.has_call || found.mark.is_none() {
-                break;
+        let began = Instant::now();
+        loop {
+            let found = transcript::look(self.agent, path, id, earlier);
+            let patience = found.mark.map_or(PATIENCE_NO_FILE, |_| PATIENCE);
+            if !writes_calls || found.has_call || began.elapsed() >= patience {
+                return Some(found);
             }
             std::thread::sleep(PAUSE);
-            found = transcript::look(self.agent, path, id, earlier);
         }
-        Some(found)
     }
 
     fn tell(&self, ask: &Ask, began: Instant) -> Result<Answer> {
