@@ -30,11 +30,14 @@ use std::time::Duration;
 
 use tacho_policy::policies::Preset;
 use tacho_policy::{Approver, Policies};
+use tacho_schemas::act::Verb;
+use tacho_schemas::body::Body;
 use tacho_schemas::body::log::{Alarm, Assurance, Policy, Severity};
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::record::{Actor, ActorType, Auth, Role, Via};
 use tacho_schemas::{Hash, Id, Kind, Seq, Time};
 
+use crate::acts::{self, About};
 use crate::clock::Clock;
 use crate::dir::LogDir;
 use crate::draft::Way;
@@ -141,7 +144,11 @@ impl Gate {
         let dir = LogDir::open(log.path())?;
         let reader = Reader::open(&dir)?;
         let switch = Switch::of(log.path(), log.origin().clone());
-        let mut state = State::rebuild(&View::new(&reader)?)?;
+        let about = About {
+            origin: log.origin().clone(),
+            log_id: log.log_id(),
+        };
+        let mut state = State::rebuild(&View::new(&reader)?, &about)?;
         put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
         Ok(Self {
             began: Time(clock.wall_ns()),
@@ -281,7 +288,6 @@ impl Gate {
 
     /// Writes an act of the off switch down, and looks at the switch anew.
     pub fn switch_act(&self, peer: Peer, act: wire::SwitchAct) -> Result<Seq> {
-        use tacho_schemas::body::Body;
         use tacho_schemas::content::Field;
         let field = match act.kind {
             Kind::Drill | Kind::Alarm => Field::Detail,
@@ -302,6 +308,7 @@ impl Gate {
             Some(id) => (human_actor(id), Via::Human),
             None => (recorder()?, Via::Recorder),
         };
+        self.check_switch_act(&actor.id, &body)?;
         let mut event = Event::new(actor, body);
         if let (Some(text), true) = (act.text, act.kind != Kind::Outcome) {
             event = event.with(field, text);
@@ -310,6 +317,38 @@ impl Gate {
         let seq = self.append(event, peer.way(via))?;
         self.look_at_switch();
         Ok(seq)
+    }
+
+    /// Whoever comes through the reviewers' door brings people's signatures, and makes none: each is checked before it is recorded.
+    fn check_switch_act(&self, by: &Id, body: &Body) -> Result<()> {
+        let act = match body {
+            Body::Approval(approval) => Some(&approval.act),
+            Body::Kill(kill) => kill.act.as_ref(),
+            Body::Lease(lease) => lease.act.as_ref(),
+            _ => None,
+        };
+        if act.is_none() && !matches!(body, Body::Release(_)) {
+            return Ok(());
+        }
+        let refuse = |why: String| {
+            let why = format!("it cannot be recorded: {why}");
+            Err(Error::new(ErrorKind::Refused, why))
+        };
+        let mut fold = self.read(acts::Fold::read)?;
+        let at = self.now();
+        if let Body::Approval(approval) = body
+            && !fold.is_kill(approval.target)
+        {
+            return refuse("holds are answered at `/v1/holds/{seq}/approve`".to_owned());
+        }
+        if let Err(why) = fold.judge(acts::Stated { by, at }, body) {
+            return refuse(why);
+        }
+        let digest = act.map(|act| Hash::sha256(act.statement.as_slice()));
+        match digest.is_none_or(|digest| self.lock().statements.insert(digest)) {
+            true => Ok(()),
+            false => refuse("this very statement was taken before; sign a new one".to_owned()),
+        }
     }
 
     /// Notes that something is known to be missing.
@@ -343,11 +382,23 @@ impl Gate {
         // Who waits hears of it before the log does.
         self.look_at_switch();
         let signed = match &kill.signed {
-            Some(signed) => Some(self.check_act(signed, |_| Ok(()))?),
+            Some(signed) => Some(self.check_act(signed, |statement| {
+                let scope = statement.scope.as_deref();
+                match statement.verb == Verb::Kill && scope == Some(&*target.to_string()) {
+                    true => Ok(()),
+                    false => Err(Error::new(
+                        ErrorKind::Refused,
+                        "the statement says something else",
+                    )),
+                }
+            })?),
             None => None,
         };
         let actor = match &signed {
-            Some(checked) => human_actor(checked.holder.clone()),
+            Some(checked) => {
+                self.lock().statements.insert(checked.digest);
+                human_actor(checked.holder.clone())
+            }
             None => human_actor(Id::new(format!("uid-{}", peer.uid))?),
         };
         let mut event = Event::new(

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use tacho_recorder::Reader;
+use tacho_recorder::acts;
 use tacho_recorder::audit::{Question, audit};
 use tacho_recorder::export::bundle;
 use tacho_recorder::keys;
 use tacho_recorder::read::View;
+use tacho_recorder::{LogDir, Reader};
 use tacho_schemas::body::Body;
 use tacho_schemas::bundle::Told;
 use tacho_schemas::note::Note;
@@ -23,8 +24,9 @@ mod switch;
 /// Check that the log is what it was when it was written
 ///
 /// Answers apart: integrity (is each record as it was written?), authenticity (whose log is it?), completeness (is the end the
-/// end?), time, meaning and content. The exit code is 0 only if everything that was asked has a good answer: 1 if not, and also
-/// for a log whose identity key nobody vouches for. It says nothing about what it did not check.
+/// end?), time, meaning, content, and people (did they sign what the log says that they did?). The exit code is 0 only if
+/// everything that was asked has a good answer: 1 if not, and also for a log whose identity key nobody vouches for. It says nothing
+/// about what it did not check.
 ///
 /// With a file it checks a bundle (`tacho export bundle`), which needs no log. It claims nothing of what the bundle does not show.
 #[derive(clap::Args, Debug)]
@@ -109,7 +111,30 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         true => Some(switch::ask(&dir, args.drill_days)?),
         false => None,
     };
-    answer(args, &report, None, switch.as_ref(), term)
+    let acts = match args.integrity_only {
+        true => None,
+        false => people(&dir, &report)?,
+    };
+    let besides = Besides {
+        told: None,
+        switch: switch.as_ref(),
+        acts: acts.as_ref(),
+    };
+    answer(args, &report, besides, term)
+}
+
+/// Whether the acts of people in the log are theirs; a log that cannot be read has a worse finding already.
+fn people(dir: &LogDir, report: &Report) -> Result<Option<acts::Report>, Failure> {
+    let read = || -> Result<acts::Report, Failure> {
+        let reader = Reader::open(dir)?;
+        let fold = acts::Fold::read(&View::new(&reader)?)?;
+        Ok(fold.report().clone())
+    };
+    match read() {
+        Ok(acts) => Ok(Some(acts)),
+        Err(_) if !report.has_integrity() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Verifies a bundle, in the same words.
@@ -133,16 +158,28 @@ fn of_bundle(args: &Args, path: &Path, term: &mut Term) -> Result<Exit, Failure>
     let mut progress = term.progress("verifying");
     let (report, told) = bundle::verify(path, &question, |done, all| progress.show(done, all))?;
     drop(progress);
-    answer(args, &report, Some(&told), None, term)
+    let besides = Besides {
+        told: Some(&told),
+        ..Besides::default()
+    };
+    answer(args, &report, besides, term)
+}
+
+/// What is said beside the verdict on the log itself.
+#[derive(Clone, Copy, Default)]
+struct Besides<'a> {
+    told: Option<&'a Told>,
+    switch: Option<&'a switch::Report>,
+    acts: Option<&'a acts::Report>,
 }
 
 fn answer(
     args: &Args,
     report: &Report,
-    told: Option<&Told>,
-    switch: Option<&switch::Report>,
+    besides: Besides<'_>,
     term: &mut Term,
 ) -> Result<Exit, Failure> {
+    let Besides { told, switch, acts } = besides;
     let unmet: Vec<String> = args
         .require
         .iter()
@@ -153,7 +190,9 @@ fn answer(
     } else {
         report.is_good()
     }) && unmet.is_empty();
-    let good = good && switch.is_none_or(switch::Report::is_good);
+    let good = good
+        && switch.is_none_or(switch::Report::is_good)
+        && acts.is_none_or(acts::Report::is_good);
     if args.json {
         let mut value = serde_json::to_value(report).map_err(|e| Failure::new(e.to_string()))?;
         if let Some(object) = value.as_object_mut() {
@@ -166,6 +205,10 @@ fn answer(
                 }
                 object.insert("switch".to_owned(), value);
             }
+            if let Some(acts) = acts {
+                let acts = serde_json::to_value(acts).map_err(|e| Failure::new(e.to_string()))?;
+                object.insert("acts".to_owned(), acts);
+            }
             object.insert("unmet".to_owned(), unmet.into());
             if let Some(told) = told {
                 object.insert("bundle".to_owned(), to_json(told));
@@ -173,7 +216,7 @@ fn answer(
         }
         term.line(value.to_string())?;
     } else {
-        print(term, report, told, &unmet, args.integrity_only, good)?;
+        print(term, report, besides, &unmet, args.integrity_only, good)?;
         if let Some(switch) = switch {
             switch::print(switch, term)?;
         }
@@ -283,11 +326,12 @@ fn to_json(told: &Told) -> serde_json::Value {
 fn print(
     term: &mut Term,
     report: &Report,
-    told: Option<&Told>,
+    besides: Besides<'_>,
     unmet: &[String],
     narrow: bool,
     good: bool,
 ) -> Result<(), Failure> {
+    let told = besides.told;
     let origin = report
         .origin
         .as_ref()
@@ -440,6 +484,7 @@ fn print(
             format!("{missing} texts or files are gone, and nothing excuses it"),
         ),
     });
+    rows.extend(besides.acts.and_then(row_of_acts));
     for (name, tone, text) in rows {
         term.line(format!("  {name:<13} {}", term.paint(tone, &text)))?;
     }
@@ -471,6 +516,15 @@ fn print(
     if rest > 0 {
         term.line(format!("  … and {rest} more"))?;
     }
+    for finding in besides.acts.iter().flat_map(|acts| &acts.findings) {
+        let mark = term.paint(Tone::Bad, "✗");
+        term.line(format!(
+            "  {mark} {:<11} record {}: {}",
+            "act",
+            finding.seq,
+            safe(&finding.why)
+        ))?;
+    }
     for what in unmet {
         term.line(format!(
             "  {} {}",
@@ -488,13 +542,45 @@ fn print(
             Tone::Good,
             "the records are as they were written; by whom was not asked",
         ),
-        (false, _) if integrity.count > 0 => term.paint(Tone::Bad, "NOT VERIFIED"),
+        (false, _) if integrity.count > 0 || besides.acts.is_some_and(|a| !a.is_good()) => {
+            term.paint(Tone::Bad, "NOT VERIFIED")
+        }
         (false, _) => term.paint(
             Tone::Warn,
             "not verified: not everything that was asked has a good answer",
         ),
     };
     term.line(verdict)
+}
+
+/// Whether people did what the log says that they did; nothing where it says nothing of anybody.
+fn row_of_acts(acts: &acts::Report) -> Option<(&'static str, Tone, String)> {
+    let unsigned = match acts.unsigned {
+        0 => String::new(),
+        unsigned => format!("; {unsigned} more are signed by nobody"),
+    };
+    match (acts.wrong, acts.checked) {
+        (0, 0) => None,
+        (0, checked) => Some((
+            "people",
+            Tone::Good,
+            match checked {
+                1 => format!("1 act or enrolment is signed by whom it says{unsigned}"),
+                _ => format!("{checked} acts and enrolments are signed by whom they say{unsigned}"),
+            },
+        )),
+        (wrong, _) => Some((
+            "people",
+            Tone::Bad,
+            format!(
+                "{} not what the log says",
+                match wrong {
+                    1 => "1 act is".to_owned(),
+                    wrong => format!("{wrong} acts are"),
+                }
+            ),
+        )),
+    }
 }
 
 /// What a bundle is of. Its words are the exporter's: nobody signed them.

@@ -18,6 +18,7 @@ use tacho_schemas::{Hash, Id, Kind, Seq, Time};
 use tokio::sync::watch;
 
 use super::wire::{SessionStatus, Transcript};
+use crate::acts::{self, About};
 use crate::enrol::Enrolled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::{Shown, View};
@@ -238,7 +239,7 @@ impl PartialEq for Ground {
 
 impl State {
     /// Reads everything out of the log.
-    pub(super) fn rebuild(view: &View<'_>) -> Result<Self> {
+    pub(super) fn rebuild(view: &View<'_>, about: &About) -> Result<Self> {
         let nothing = Policies::parse("nothing", "").map_err(|e| {
             Error::new(
                 ErrorKind::Io,
@@ -285,7 +286,7 @@ impl State {
         for seq in wanted {
             let shown = view.record(seq)?;
             if shown.in_tree {
-                state.take(&shown, view);
+                state.take(&shown, view, about);
             }
         }
         state.void_holds();
@@ -293,7 +294,7 @@ impl State {
     }
 
     /// Takes one record of the log in.
-    fn take(&mut self, shown: &Shown, view: &View<'_>) {
+    fn take(&mut self, shown: &Shown, view: &View<'_>, about: &About) {
         let Ok(record) = &shown.meaning else { return };
         match &record.body {
             Body::Key(_) => self.enrolled.take(record),
@@ -314,12 +315,17 @@ impl State {
             }
             Body::Approval(approval) => {
                 let statement = Hash::sha256(approval.act.statement.as_slice());
-                self.statements.insert(statement);
-                let signer = self.enrolled.signer_at(&approval.act.key, record.seq);
-                let signer = signer.map(|s| (s.holder.clone(), s.groups.clone()));
-                let Some((human, groups)) = signer else {
+                if !self.statements.insert(statement) {
+                    return;
+                }
+                // Whatever wrote it: what its human did not sign for counts for nothing.
+                let stated = acts::Stated::of(record);
+                let Ok(signed) = acts::approval(about, &self.enrolled, stated, approval) else {
                     return;
                 };
+                let policy = signed.statement.policy;
+                let human = signed.signer.holder.clone();
+                let groups = signed.signer.groups.clone();
                 let launcher = self
                     .holds
                     .get(&approval.target)
@@ -328,6 +334,9 @@ impl State {
                 let Some(hold) = self.holds.get_mut(&approval.target) else {
                     return;
                 };
+                if hold.digest != approval.request_digest || Some(hold.policy_digest) != policy {
+                    return;
+                }
                 if approval.answer == Answer::Reject {
                     hold.status = Status::Rejected(record.seq);
                 } else {
