@@ -25,6 +25,7 @@ mod state;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub struct Gate {
     settings: Settings,
     began: Time,
     state: Mutex<State>,
+    /// Calls that are being decided now.
+    deciding: Arc<AtomicUsize>,
     tell: Tell,
 }
 
@@ -154,6 +157,7 @@ impl Gate {
             began: Time(clock.wall_ns()),
             reader: Mutex::new(reader),
             state: Mutex::new(state),
+            deciding: Arc::default(),
             log,
             switch,
             clock,

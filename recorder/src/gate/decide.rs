@@ -183,6 +183,7 @@ impl Gate {
     }
 
     fn attempt(&self, asked: &Arc<Asked>, waited: Option<&Waiting>) -> Step {
+        let _deciding = Counted::new(&self.deciding);
         let step = self
             .read_call(asked)
             .and_then(|read| self.decide_read(&read, waited));
@@ -477,9 +478,23 @@ impl Gate {
         ) {
             session.transcript = Some(transcript.clone());
         }
-        let pending = self.log.submit(plan.draft)?;
-        drop(state);
-        let seq = pending.number()?;
+        let seals = mutates && plan.verdict.decision == Decision::Allow;
+        let seq = if seals {
+            // What is written from here on cannot change what was written before.
+            let reason = SealReason::Mutation;
+            let pending = self.log.submit_and_seal(plan.draft, reason)?;
+            drop(state);
+            pending.number()?
+        } else if self.deciding.load(Ordering::Relaxed) <= 1 {
+            // Nobody else would wait for the lock: the record is written here and now, without waking another thread.
+            let seq = self.log.write_number(plan.draft);
+            drop(state);
+            seq?
+        } else {
+            let pending = self.log.submit(plan.draft)?;
+            drop(state);
+            pending.number()?
+        };
         if read
             .asked
             .ask
@@ -530,10 +545,6 @@ impl Gate {
             approved,
             killed: plan.verdict.decision == Decision::Deny(DenyKind::Killed),
         };
-        if allowed && mutates {
-            // What is written from here on cannot change what was written before.
-            self.log.seal(SealReason::Mutation)?;
-        }
         // The switch may have been engaged while the disk was waited for.
         if allowed && self.is_killed(&read.session, &parts(&read.request)) {
             answer = self.killed_after(read, ground, seq)?;

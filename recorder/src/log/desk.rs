@@ -96,9 +96,7 @@ impl Desk {
                 Seat::Ended(reason) => return reason.take().map_or(Ok(()), Err),
                 Seat::Working(writer) => match first {
                     Ok(message) => self.take_up(writer, message, messages),
-                    Err(RecvTimeoutError::Timeout) => {
-                        writer.keep_statement().map(|()| Next::Message)
-                    }
+                    Err(RecvTimeoutError::Timeout) => writer.rest().map(|()| Next::Message),
                     Err(RecvTimeoutError::Disconnected) => Ok(Next::Stop),
                 },
             };
@@ -159,6 +157,10 @@ impl Desk {
                 }
                 Message::Enrol(key, identity, answer) => {
                     let outcome = writer.enrol(*key, &identity);
+                    writer.tell(&answer, outcome)?;
+                }
+                Message::AppendAndSeal(draft, reason, answer) => {
+                    let outcome = writer.commit_and_seal(draft, reason);
                     writer.tell(&answer, outcome)?;
                 }
                 Message::Seal(reason, answer) => {
