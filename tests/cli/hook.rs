@@ -441,3 +441,64 @@ fn the_environment_names_no_gate() {
             .is_empty()
     );
 }
+
+/// The examples for agents of one's own do what they say: run what is allowed, tell what came of it, and run nothing else.
+#[test]
+fn the_examples_ask_before_they_run() {
+    let (home, _) = house();
+    std::fs::create_dir_all(home.path("work/.git")).unwrap();
+    let daemon = Daemon::start(&home, &["--wait", "1"]);
+    let ran = home.run(["hook", "install", "generic"]).good();
+    let line = ran
+        .out
+        .lines()
+        .find(|line| line.contains("--agent generic"));
+    let command = line.unwrap_or_else(|| panic!("{ran:?}")).trim().to_owned();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hooks");
+    let mut tried = 0;
+    for (name, program) in [("gated.py", "python3"), ("gated.sh", "sh")] {
+        let there = |tool: &str| {
+            Command::new("which")
+                .arg(tool)
+                .output()
+                .unwrap()
+                .status
+                .success()
+        };
+        if !there(program) || !there("jq") {
+            println!("SKIPPED: {name}: there is no {program} or no jq");
+            continue;
+        }
+        tried += 1;
+        let run = |command_line: &str| {
+            let child = Command::new(program)
+                .arg(examples.join(name))
+                .arg(command_line)
+                .current_dir(home.path("work"))
+                .env("TACHO_HOOK", &command)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
+            let ran = finish(child.unwrap(), b"");
+            format!("{}{}", ran.out, ran.err)
+        };
+        let outcomes = || {
+            home.run(["list", "--count", "0", "--json", "--filter", "kind:outcome"])
+                .json()
+                .len()
+        };
+        let before = outcomes();
+        let said = run("echo hello");
+        assert!(said.contains("hello"), "{name}: {said}");
+        assert_eq!(outcomes(), before + 1, "{name}");
+        let said = run("echo '{}' > .claude/settings.json");
+        assert!(
+            said.contains("Do not try to reach the same"),
+            "{name}: {said}"
+        );
+        assert!(!home.path("work/.claude").exists(), "{name}");
+    }
+    daemon.stop();
+    println!("{tried} examples tried");
+}

@@ -311,3 +311,46 @@ async fn ask_all(socket: String, asks: Vec<Vec<u8>>) -> Vec<String> {
     }
     tasks.join_all().await
 }
+
+/// Whoever sends a letter a second is shown out, and nobody waits for them.
+#[test]
+fn the_slow_are_shown_out() {
+    let (mut open, _) = open();
+    let (opened, agent) = open.session();
+    let began = std::time::Instant::now();
+    let slow = |whole: &'static str| {
+        let mut stream = UnixStream::connect(&opened.socket).unwrap();
+        std::thread::spawn(move || {
+            for letter in whole.as_bytes().iter().cycle() {
+                if stream.write_all(&[*letter]).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(500));
+                stream.set_nonblocking(true).unwrap();
+                let mut answer = [0; 512];
+                match stream.read(&mut answer) {
+                    Ok(0) => break,
+                    Ok(read) => return String::from_utf8_lossy(&answer[..read]).into_owned(),
+                    Err(_) => stream.set_nonblocking(false).unwrap(),
+                }
+            }
+            String::new()
+        })
+    };
+    let head = slow("GET /v1/health HTTP/1.1 or so");
+    let mut body = UnixStream::connect(&opened.socket).unwrap();
+    let begin = "POST /v1/decide HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{";
+    body.write_all(begin.as_bytes()).unwrap();
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
+    assert!(agent.decide(&read).unwrap().allows());
+    let mut answer = String::new();
+    let _ = body.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let answer = head.join().unwrap();
+    assert!(!answer.contains("200 OK"), "{answer}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    open.stop();
+}

@@ -125,7 +125,15 @@ pub(crate) fn hour(clock: &TestClock, hours: u32) {
 impl House {
     /// A gate where these people are enrolled: in `reviewers`, with this assurance.
     pub(crate) fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), wanted, people)
+    }
+
+    /// The same in a folder of the caller's.
+    pub(crate) fn within(
+        folder: tempfile::TempDir,
+        wanted: Wanted,
+        people: &[(&Person, Assurance)],
+    ) -> Self {
         let clock = Arc::new(TestClock::new(1_795_500_000_000_000_000, 1_000_000_000));
         let identity = keys::generate().unwrap();
         let beginning = Beginning {
