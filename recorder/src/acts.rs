@@ -17,7 +17,7 @@ use tacho_schemas::sign::{self, PublicKey, Purpose};
 use tacho_schemas::{Hash, Id, Kind, LogId, Origin, Seq, Time, tree};
 
 use crate::enrol::{Enrolled, Signer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::read::View;
 use crate::switch::Target;
 
@@ -228,13 +228,11 @@ impl Fold {
     /// Reads the acts of a whole log.
     pub fn read(view: &View<'_>) -> Result<Self> {
         let mut fold = Self::default();
-        view.snapshot().records(0..view.size(), |_, bytes| {
-            if Kind::peek(bytes).is_some_and(Self::is_about)
-                && let Ok(record) = Record::decode(bytes)
-            {
+        view.bare(0..view.size(), Self::is_about, |bytes, in_tree| {
+            if in_tree && let Ok(record) = Record::decode(bytes) {
                 fold.push(&record, bytes);
             }
-            Ok::<(), Error>(())
+            Ok(())
         })?;
         Ok(fold)
     }

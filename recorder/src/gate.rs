@@ -13,11 +13,15 @@
 //!
 //! [`Gate`] is the machine without sockets; [`server`] puts it behind doors, [`client`] is the other end.
 
+mod action;
 mod approval;
+mod ask;
 pub mod client;
 mod decide;
 mod disk;
+mod hold;
 mod outcome;
+mod rebuild;
 pub mod server;
 mod session;
 pub mod settings;
@@ -151,7 +155,7 @@ impl Gate {
             origin: log.origin().clone(),
             log_id: log.log_id(),
         };
-        let mut state = State::rebuild(&View::new(&reader)?, &about)?;
+        let mut state = State::rebuild(&View::new(&reader)?, &about, Time(clock.wall_ns()))?;
         put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
         Ok(Self {
             began: Time(clock.wall_ns()),

@@ -10,7 +10,8 @@ use tacho_schemas::record::Via;
 use tacho_schemas::scalar::Blob;
 use tacho_schemas::{Hash, Id, Seq, Time, sshsig};
 
-use super::state::{Approval, Hold, Standing, Status};
+use super::hold::{Approval, Hold, Status};
+use super::state::Standing;
 use super::wire::{Answered, Held, Signed};
 use super::{Gate, Peer, human_actor, place};
 use crate::acts::{self, About};

@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tacho_schemas::Seq;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::client::check_path;
@@ -112,8 +112,8 @@ struct House {
     gate: Arc<Gate>,
     /// Turns true when the gate stops.
     stop: watch::Receiver<bool>,
-    /// Sessions whose door is to be opened or closed.
-    doors: tokio::sync::mpsc::UnboundedSender<(Seq, bool)>,
+    /// Sessions whose door is to be opened or closed; whoever wants one opened hears when it is.
+    doors: mpsc::UnboundedSender<(Seq, Option<oneshot::Sender<()>>)>,
 }
 
 /// Serves until `stop` turns true; then answers everybody who waits, and returns.
@@ -124,7 +124,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let (send, mut doors) = tokio::sync::mpsc::unbounded_channel();
+    let (send, mut doors) = mpsc::unbounded_channel();
     let house = Arc::new(House {
         gate: Arc::clone(&gate),
         stop: stop.clone(),
@@ -153,9 +153,12 @@ pub async fn serve(
                 }
             }
             Some((session, opens)) = doors.recv() => {
-                if opens {
+                if let Some(opened) = opens {
                     match open_door(&house, &mut open, session) {
-                        Ok(handle) => drop(sessions.insert(session, handle)),
+                        Ok(handle) => {
+                            sessions.insert(session, handle);
+                            let _ = opened.send(());
+                        }
                         // Whoever opened it finds no socket there, and nothing runs.
                         Err(error) => gate.tell(&error),
                     }
@@ -392,14 +395,9 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             let opened = with(gate, &body, move |gate, open| gate.open_session(peer, open)).await;
             if let Ok((opened, true)) = &opened {
                 // The door is open before the caller knows of it.
-                let path = gate.session_socket(opened.session);
-                let _ = house.doors.send((opened.session, true));
-                for _ in 0..200 {
-                    if path.exists() {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+                let (open, is_open) = oneshot::channel();
+                let _ = house.doors.send((opened.session, Some(open)));
+                let _ = tokio::time::timeout(PATIENCE, is_open).await;
             }
             written(opened.map(|(opened, _)| opened))
         }
@@ -409,7 +407,7 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             })
             .await;
             if closed.is_ok() {
-                let _ = house.doors.send((seq, false));
+                let _ = house.doors.send((seq, None));
             }
             written(closed.map(|seq| Recorded { seq }))
         }

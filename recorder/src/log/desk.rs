@@ -4,6 +4,7 @@
 //! need not pay that: it sits down at the desk itself. As soon as more than one record waits, the queue gathers them, and one fsync
 //! serves them all.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard};
@@ -77,7 +78,14 @@ impl Desk {
             return Here::Done(Err(stopped()), false);
         };
         let (answer, outcome) = sync_channel(1);
-        let committed = writer.commit(vec![Request::of(draft, answer)]);
+        // A caller is told of a failure within, and does not share it.
+        let committed = catch_unwind(AssertUnwindSafe(|| {
+            writer.commit(vec![Request::of(draft, answer)])
+        }));
+        let committed = committed.unwrap_or_else(|_| {
+            let what = "the writer ended without a word";
+            Err(Error::new(ErrorKind::Poisoned, what))
+        });
         let tend = committed.is_err() || writer.is_due();
         if let Err(error) = committed {
             *seat = Seat::Ended(Some(error));

@@ -471,3 +471,34 @@ fn the_end_of_a_session_tells_what_the_disk_shows() {
     assert_eq!(changed, expected);
     assert_eq!(outcomes, [silent.action, made.action]);
 }
+
+/// A harness knows only its own name of a call; the gate that answered it may have been another.
+#[test]
+fn an_outcome_finds_its_call_after_a_restart() {
+    let house = House::new(Wanted::Preset(Preset::Observe), &[]);
+    let session = house.session();
+    let mut ask = house.edit("on: push\n");
+    ask.tool_use_id = Some("toolu_1".to_owned());
+    let answer = house.done(session, ask.clone());
+    assert!(answer.allows(), "{answer:?}");
+    let house = house.again(Wanted::AsRecorded);
+    let path = house.work().join(".github/workflows/deploy.yml");
+    write(&path, "on: push\n");
+    let outcome = |id: &str| tacho_recorder::gate::wire::Outcome {
+        action: None,
+        tool_use_id: Some(id.to_owned()),
+        tool: ask.tool.clone(),
+        input: ask.input.clone(),
+        cwd: None,
+        status: tacho_schemas::body::work::Status::Succeeded,
+        exit: None,
+        output: None,
+        error: None,
+    };
+    let peer = House::peer(Door::Session(session));
+    let taken = house.gate.outcome(peer, outcome("toolu_1")).unwrap();
+    assert_eq!((taken.matched, taken.alarms.len()), (Some(true), 0));
+    assert_eq!(taken.mutations.len(), 1);
+    let taken = house.gate.outcome(peer, outcome("toolu_2")).unwrap();
+    assert_eq!((taken.matched, taken.alarms.len()), (None, 1));
+}
