@@ -26,6 +26,7 @@ pub mod server;
 mod session;
 pub mod settings;
 mod state;
+mod tail;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
@@ -357,6 +358,57 @@ impl Gate {
             true => Ok(()),
             false => refuse("this very statement was taken before; sign a new one".to_owned()),
         }
+    }
+
+    /// Takes a human's note about records. It changes nothing but what people see.
+    pub fn note(&self, peer: Peer, note: wire::Note) -> Result<Seq> {
+        let usage = |why: &str| Err(Error::new(ErrorKind::Usage, why));
+        let size = self.read(|view| Ok(view.size()))?;
+        let Some(first) = note.about.first().copied() else {
+            return usage("a note is about a record at least: `about` is empty");
+        };
+        if note.about.iter().any(|seq| seq.0 >= size) {
+            return usage("there is no such record to be about");
+        }
+        if note.text.trim().is_empty() {
+            return usage("a note says something: `text` is empty");
+        }
+        let signed = match &note.signed {
+            Some(signed) => Some(self.check_act(signed, |statement| {
+                let bound = (statement.verb, statement.target, statement.digest);
+                let text = Hash::sha256(note.text.as_bytes());
+                match bound == (Verb::Note, Some(first), Some(text)) {
+                    true => Ok(()),
+                    false => Err(Error::new(
+                        ErrorKind::Refused,
+                        "the statement says something else",
+                    )),
+                }
+            })?),
+            None => None,
+        };
+        let actor = match &signed {
+            Some(checked) => human_actor(checked.holder.clone()),
+            None => human_actor(Id::new(format!("uid-{}", peer.uid))?),
+        };
+        if let Some(checked) = &signed
+            && !self.lock().statements.insert(checked.digest)
+        {
+            return usage("this very statement was taken before; sign a new one");
+        }
+        let mut event = Event::new(
+            actor,
+            tacho_schemas::body::human::Note {
+                rule: note.rule,
+                act: signed.map(|checked| checked.act),
+                mark: note.mark,
+            },
+        )
+        .with(tacho_schemas::content::Field::Text, note.text);
+        event.causes = note.about;
+        event.causes.sort_unstable();
+        event.causes.dedup();
+        self.append(event, peer.way(Via::Human))
     }
 
     /// Notes that something is known to be missing.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
 use hyper::service::service_fn;
@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::client::check_path;
+use super::tail::Tail;
 use super::wire::{Answer, Decide, Holds, Recorded, Refused};
 use super::{Gate, MAX_BODY, NONCE, PROOF, PROVER, Peer, Step, Why, proven};
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +103,8 @@ routes! {
     "GET" "/v1/holds" ["reviewers"] () -> "Holds",
     "POST" "/v1/holds/{seq}/approve" ["reviewers"] ("Signed") -> "Answered",
     "POST" "/v1/holds/{seq}/deny" ["reviewers"] ("Signed") -> "Answered",
+    "POST" "/v1/note" ["reviewers"] ("Note") -> "Recorded",
+    "GET" "/v1/tail" ["reviewers"] () -> "Record",
     "POST" "/v1/kill" ["reviewers"] ("Kill") -> "Recorded",
     "POST" "/v1/gap" ["reviewers"] ("Gap") -> "Recorded",
     "POST" "/v1/switch" ["reviewers"] ("SwitchAct") -> "Recorded",
@@ -282,7 +285,17 @@ async fn talk<P>(house: Arc<House>, stream: UnixStream, door: Door, place: P) {
 }
 
 /// Answers one question, and proves the answer if that was asked for.
-async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    house: &House,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Either<Full<Bytes>, Tail>> {
+    if let Some((route, _)) = find(request.method(), request.uri().path(), peer.door)
+        && route.path == "/v1/tail"
+        && let Some(tail) = tail(house, &request).await
+    {
+        return tail;
+    }
     let nonce = request.headers().get(NONCE).and_then(|text| {
         let mut nonce = [0; 32];
         hex::decode_to_slice(text.as_bytes(), &mut nonce).ok()?;
@@ -296,7 +309,7 @@ async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Respon
         };
         serde_json::to_vec(&refused).unwrap_or_default()
     });
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -314,8 +327,31 @@ async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Respon
             }
         }
     }
-    *response.body_mut() = Full::new(Bytes::from(body));
+    *response.body_mut() = Either::Left(Full::new(Bytes::from(body)));
     response
+}
+
+/// Begins a stream of records; nothing if it is asked for as it cannot be, or the log cannot be read. A stream has no proof of its
+/// own: each record in it has its leaf, which a receipt or checkpoint can be held against.
+async fn tail(
+    house: &House,
+    request: &Request<Incoming>,
+) -> Option<Response<Either<Full<Bytes>, Tail>>> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let header = request.headers().get("last-event-id");
+    let after = match (request.uri().query(), header) {
+        (Some(query), _) => Some(number(query.strip_prefix("after=")?)?),
+        (None, Some(id)) => Some(number(id.to_str().ok()?)?),
+        (None, None) => None,
+    };
+    let first = blocking(&house.gate, move |gate| gate.tail_from(after))
+        .await
+        .ok()?;
+    let tail = Tail::begin(Arc::clone(&house.gate), first, house.stop.clone());
+    let mut response = Response::new(Either::Right(tail));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert("content-type", kind);
+    Some(response)
 }
 
 type Written = (StatusCode, std::result::Result<Vec<u8>, serde_json::Error>);
@@ -453,6 +489,16 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             with(gate, &body, move |gate, kill| gate.kill(peer, kill))
                 .await
                 .map(|seq| Recorded { seq }),
+        ),
+        "/v1/note" => written(
+            with(gate, &body, move |gate, note| gate.note(peer, note))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
+        "/v1/tail" => refused(
+            StatusCode::BAD_REQUEST,
+            "the records cannot be followed from there",
+            Some("`/v1/tail?after=SEQ` begins after a record, `/v1/tail` with the next one"),
         ),
         "/v1/gap" => written(
             with(gate, &body, move |gate, gap| gate.gap(peer, gap))

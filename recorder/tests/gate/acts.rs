@@ -72,7 +72,7 @@ fn by_hand() -> Way {
 }
 
 impl House {
-    fn acts(&self) -> Fold {
+    pub(crate) fn acts(&self) -> Fold {
         let reader = Reader::open(&LogDir::open(self.gate.log().path()).unwrap()).unwrap();
         Fold::read(&View::new(&reader).unwrap()).unwrap()
     }

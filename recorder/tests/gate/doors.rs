@@ -354,3 +354,96 @@ fn the_slow_are_shown_out() {
     assert!(took < Duration::from_secs(20), "{took:?}");
     open.stop();
 }
+
+/// Whoever follows the log gets each record once, from where they want, and comes back without a gap.
+#[test]
+fn people_follow_the_log_and_note_what_they_see() {
+    use std::io::BufRead as _;
+    let (mut open, alice) = open();
+    let (_, agent) = open.session();
+    let follow = |path: &str| {
+        let mut stream = UnixStream::connect(open.house.gate.reviewers_socket()).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let limit = Some(Duration::from_secs(20));
+        stream.set_read_timeout(limit).unwrap();
+        std::io::BufReader::new(stream)
+    };
+    let next = |from: &mut std::io::BufReader<UnixStream>| -> serde_json::Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(from.read_line(&mut line).unwrap(), 0, "it ended");
+            if let Some(data) = line.strip_prefix("data: ") {
+                return serde_json::from_str(data).unwrap();
+            }
+        }
+    };
+    let mut all = follow("/v1/tail?after=0");
+    assert_eq!(next(&mut all)["seq"], 1);
+    let mut new = follow("/v1/tail");
+    let mut head = String::new();
+    while head.lines().last() != Some("") {
+        assert_ne!(new.read_line(&mut head).unwrap(), 0);
+    }
+    assert!(
+        head.contains("200 OK") && head.contains("text/event-stream"),
+        "{head}"
+    );
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let action = agent.decide(&read).unwrap().action.unwrap();
+    let seen = next(&mut new);
+    assert_eq!(
+        (&seen["seq"], &seen["kind"]),
+        (&action.0.into(), &"action".into())
+    );
+    assert_eq!(seen["text_of"]["summary"], "because", "{seen}");
+    for expected in 2..=action.0 {
+        assert_eq!(next(&mut all)["seq"], expected);
+    }
+    for bad in ["/v1/tail?after=x", "/v1/tail?from=1", "/v1/tail?after=-1"] {
+        let mut line = String::new();
+        follow(bad).read_line(&mut line).unwrap();
+        assert!(line.contains("400"), "{bad}: {line}");
+    }
+    // No agent follows it.
+    assert!(agent.get::<serde_json::Value>("/v1/tail").is_err());
+
+    let note = |text: &str, signed: Option<serde_json::Value>| {
+        let mut note = serde_json::json!({ "about": [action], "text": text, "mark": "explained" });
+        if let Some(signed) = signed {
+            note["signed"] = signed;
+        }
+        open.reviewers()
+            .post::<tacho_recorder::gate::wire::Recorded>("/v1/note", &note)
+    };
+    let mut statement = open
+        .house
+        .act_statement(tacho_schemas::act::Verb::Note, &alice);
+    statement.target = Some(action);
+    statement.digest = Some(tacho_schemas::Hash::sha256(b"as it should be"));
+    let signed = serde_json::to_value(House::signed(&statement, &alice)).unwrap();
+    assert!(note("something else", Some(signed.clone())).is_err());
+    let noted = note("as it should be", Some(signed.clone())).unwrap().seq;
+    assert!(note("as it should be", Some(signed)).is_err());
+    assert!(note(" ", None).is_err());
+    note("by whom it was not said", None).unwrap();
+    let seen = next(&mut new);
+    assert_eq!(
+        (&seen["seq"], &seen["kind"]),
+        (&noted.0.into(), &"note".into())
+    );
+    assert_eq!(seen["actor"]["id"], "alice");
+    assert_eq!(
+        next(&mut new)["actor"]["id"].as_str().map(|id| &id[..4]),
+        Some("uid-")
+    );
+    let report = open.house.acts();
+    let report = report.report();
+    assert_eq!((report.wrong, report.checked, report.unsigned), (0, 2, 1));
+    // A stop ends the streams.
+    open.stop();
+    let mut rest = String::new();
+    while new.read_line(&mut rest).unwrap() != 0 {}
+}
