@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::client::check_path;
+use super::notify::notify;
 use super::tail::Tail;
 use super::wire::{Answer, Decide, Holds, Recorded, Refused};
 use super::{Gate, MAX_BODY, NONCE, PROOF, PROVER, Peer, Step, Why, proven};
@@ -584,7 +585,7 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
         };
         let mut bell = waiting.bell();
         if waiting.is_new() {
-            notify(house, waiting.hold());
+            notify(&house.gate, waiting.hold());
         }
         let why = tokio::select! {
             _ = bell.changed() => Why::Bell,
@@ -593,44 +594,4 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
         };
         step = blocking(gate, move |gate| Ok(gate.resume(waiting, why))).await;
     }
-}
-
-/// Runs the command that tells people of a hold, with the hold as JSON on its standard input.
-fn notify(house: &House, hold: Seq) {
-    let command = house.gate.settings().notify.clone();
-    let Some((program, args)) = command.split_first() else {
-        return;
-    };
-    let (program, args) = (program.clone(), args.to_vec());
-    let gate = Arc::clone(&house.gate);
-    tokio::spawn(async move {
-        let held = blocking(&gate, move |gate| gate.held(hold)).await;
-        let Ok(Ok(text)) = held.map(|held| serde_json::to_vec(&held)) else {
-            return;
-        };
-        if let Err(error) = run(&program, &args, &text).await {
-            gate.tell(&Error::io("run", Path::new(&program), error));
-        }
-    });
-}
-
-async fn run(program: &str, args: &[String], text: &[u8]) -> std::io::Result<()> {
-    use tokio::io::AsyncWriteExt as _;
-    let mut child = tokio::process::Command::new(program)
-        .args(args)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let work = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(text).await?;
-            stdin.shutdown().await?;
-        }
-        child.wait().await.map(drop)
-    };
-    tokio::time::timeout(Duration::from_secs(30), work)
-        .await
-        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }

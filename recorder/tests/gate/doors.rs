@@ -435,9 +435,12 @@ fn people_follow_the_log_and_note_what_they_see() {
         (&noted.0.into(), &"note".into())
     );
     assert_eq!(seen["actor"]["id"], "alice");
-    assert_eq!(
-        next(&mut new)["actor"]["id"].as_str().map(|id| &id[..4]),
-        Some("uid-")
+    let unsigned = next(&mut new);
+    assert!(
+        unsigned["actor"]["id"]
+            .as_str()
+            .unwrap()
+            .starts_with("uid-")
     );
     let report = open.house.acts();
     let report = report.report();
