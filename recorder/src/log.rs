@@ -392,18 +392,22 @@ impl Log {
     ///
     /// What this caller submitted before gets its number before.
     pub fn write(&self, draft: Draft) -> Result<Receipt> {
-        match self.write_here(draft)? {
+        match self.write_here(draft, None)? {
             Written::Queued(pending) => pending.wait(),
             Written::Here(acknowledged) => acknowledged.into_receipt(),
         }
     }
 
-    fn write_here(&self, draft: Draft) -> Result<Written> {
-        match self.desk.commit_here(Box::new(draft)) {
-            Here::Queue(draft) => {
-                let pending = self.ask(|answer| Message::Append(draft, answer))?;
-                Ok(Written::Queued(pending))
-            }
+    fn queue(&self, draft: Box<Draft>, seal: Option<SealReason>) -> Result<Pending> {
+        self.ask(|answer| match seal {
+            None => Message::Append(draft, answer),
+            Some(reason) => Message::AppendAndSeal(draft, reason, answer),
+        })
+    }
+
+    fn write_here(&self, draft: Draft, seal: Option<SealReason>) -> Result<Written> {
+        match self.desk.commit_here(Box::new(draft), seal) {
+            Here::Queue(draft) => self.queue(draft, seal).map(Written::Queued),
             Here::Done(answer, tend) => {
                 if tend {
                     // A full queue has the thread's attention anyway.
@@ -421,18 +425,18 @@ impl Log {
 
     /// Hands a draft to the writer; waits only if the queue is full.
     pub fn submit(&self, draft: Draft) -> Result<Pending> {
-        self.ask(|answer| Message::Append(Box::new(draft), answer))
+        self.queue(Box::new(draft), None)
     }
 
     /// Hands a draft to the writer, who ends the epoch behind it in the same commit: once the record is durable, what stands before it
     /// can no longer be changed.
     pub fn submit_and_seal(&self, draft: Draft, reason: SealReason) -> Result<Pending> {
-        self.ask(|answer| Message::AppendAndSeal(Box::new(draft), reason, answer))
+        self.queue(Box::new(draft), Some(reason))
     }
 
-    /// As [`Self::write`], without a proof: the number alone.
-    pub(crate) fn write_number(&self, draft: Draft) -> Result<Seq> {
-        match self.write_here(draft)? {
+    /// As [`Self::write`] or, with a seal, as [`Self::submit_and_seal`], without a proof: the number alone.
+    pub(crate) fn write_number(&self, draft: Draft, seal: Option<SealReason>) -> Result<Seq> {
+        match self.write_here(draft, seal)? {
             Written::Queued(pending) => pending.number(),
             Written::Here(acknowledged) => Ok(acknowledged.seq),
         }

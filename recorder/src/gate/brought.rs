@@ -178,8 +178,8 @@ impl Gate {
         let flagged = kill.t_flag.unwrap_or_else(|| self.clock.boottime_ns());
         // Who waits hears of it before the log does.
         self.look_at_switch();
-        let signed = match &kill.signed {
-            Some(signed) => Some(self.check_act(signed, |statement| {
+        let signed = kill.signed.as_ref().map(|signed| {
+            self.check_act(signed, |statement| {
                 let scope = statement.scope.as_deref();
                 match statement.verb == Verb::Kill && scope == Some(&*target.to_string()) {
                     true => Ok(()),
@@ -188,8 +188,13 @@ impl Gate {
                         "the statement says something else",
                     )),
                 }
-            })?),
-            None => None,
+            })
+        });
+        // Who stops somebody stops them, whatever is wrong with the signature; but nobody is named who did not sign.
+        let (signed, refused) = match signed {
+            Some(Ok(checked)) => (Some(checked), None),
+            Some(Err(refused)) => (None, Some(refused)),
+            None => (None, None),
         };
         let actor = match &signed {
             Some(checked) => {
@@ -214,6 +219,12 @@ impl Gate {
         if let Some(reason) = kill.reason {
             event = event.with(Field::Reason, reason);
         }
-        self.append(event, peer.way(Via::Human))
+        let seq = self.append(event, peer.way(Via::Human))?;
+        match refused {
+            None => Ok(seq),
+            Some(refused) => Err(refused.with_hint(format!(
+                "the kill stands all the same, and is recorded as {seq} without a signature"
+            ))),
+        }
     }
 }

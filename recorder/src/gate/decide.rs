@@ -322,20 +322,19 @@ impl Gate {
         ) {
             session.transcript = Some(transcript.clone());
         }
+        // What is written from here on cannot change what was written before an allowed change of a part.
         let seals = mutates && plan.verdict.decision == Decision::Allow;
-        let seq = if seals {
-            // What is written from here on cannot change what was written before.
-            let reason = SealReason::Mutation;
-            let pending = self.log.submit_and_seal(plan.draft, reason)?;
-            drop(state);
-            pending.number()?
-        } else if self.deciding.load(Ordering::Relaxed) <= 1 {
+        let seal = seals.then_some(SealReason::Mutation);
+        let seq = if self.deciding.load(Ordering::Relaxed) <= 1 {
             // Nobody else would wait for the lock: the record is written here and now, without waking another thread.
-            let seq = self.log.write_number(plan.draft);
+            let seq = self.log.write_number(plan.draft, seal);
             drop(state);
             seq?
         } else {
-            let pending = self.log.submit(plan.draft)?;
+            let pending = match seal {
+                Some(reason) => self.log.submit_and_seal(plan.draft, reason)?,
+                None => self.log.submit(plan.draft)?,
+            };
             drop(state);
             pending.number()?
         };

@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use tacho_schemas::body::log::SealReason;
+
 use super::writer::{Request, Writer};
 use super::{Acknowledged, Message, stopped};
 use crate::draft::Draft;
@@ -61,8 +63,8 @@ impl Desk {
         self.waiting.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Commits a draft now, on this thread, if nobody else waits.
-    pub(super) fn commit_here(&self, draft: Box<Draft>) -> Here {
+    /// Commits a draft now, on this thread, if nobody else waits; with the seal of its epoch behind it, if there shall be one.
+    pub(super) fn commit_here(&self, draft: Box<Draft>, seal: Option<SealReason>) -> Here {
         let is_free = || self.waiting.load(Ordering::Acquire) == 0;
         if !self.alone.load(Ordering::Relaxed) || !is_free() {
             return Here::Queue(draft);
@@ -79,8 +81,12 @@ impl Desk {
         };
         let (answer, outcome) = sync_channel(1);
         // A caller is told of a failure within, and does not share it.
-        let committed = catch_unwind(AssertUnwindSafe(|| {
-            writer.commit(vec![Request::of(draft, answer)])
+        let committed = catch_unwind(AssertUnwindSafe(|| match seal {
+            None => writer.commit(vec![Request::of(draft, answer)]),
+            Some(reason) => {
+                let outcome = writer.commit_and_seal(draft, reason);
+                writer.tell(&answer, outcome)
+            }
         }));
         let committed = committed.unwrap_or_else(|_| {
             let what = "the writer ended without a word";

@@ -264,14 +264,22 @@ fn a_release_needs_as_many_signatures_as_there_must_be() {
         .gate
         .kill(peer, kill(Scope::All, None, signed.clone()));
     let killed = killed.unwrap();
-    // The same words stop nobody else, and not twice.
-    let session = Some(Seq(1));
-    let error = house
-        .gate
-        .kill(peer, kill(Scope::Session, session, signed.clone()));
-    assert!(error.unwrap_err().to_string().contains("something else"));
-    let error = house.gate.kill(peer, kill(Scope::All, None, signed));
-    assert!(error.unwrap_err().to_string().contains("taken before"));
+    // Who says the same words of somebody else, or again, stops them and is not believed to be alice.
+    for (scope, about, why) in [
+        (Scope::Session, Some(Seq(1)), "something else"),
+        (Scope::All, None, "taken before"),
+    ] {
+        let size = house.size();
+        let error = house.gate.kill(peer, kill(scope, about, signed.clone()));
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(
+            error.hint().unwrap().contains("the kill stands"),
+            "{error:?}"
+        );
+        let record = house.record(Seq(size));
+        assert!(record.actor.id.as_str().starts_with("uid-"), "{record:?}");
+    }
 
     let leaf = tree::leaf_hash(&house.shown(killed).bytes);
     let sign = |person: &Person| {
