@@ -1,6 +1,6 @@
 //! The verbs, one file each: the only code that prints, reads the environment, or exits.
 
-mod approve;
+pub(crate) mod approve;
 mod approver;
 mod bench;
 mod cell;

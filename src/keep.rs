@@ -93,6 +93,11 @@ impl<'a> Keeper<'a> {
         Ok(tree::leaf_hash(&View::new(&reader)?.record(seq)?.bytes))
     }
 
+    /// Whether a gate owns the log.
+    pub(crate) fn through_gate(&self) -> bool {
+        matches!(self.way, To::Gate(_))
+    }
+
     /// Ends; a log of our own is closed cleanly.
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self.way {

@@ -3,6 +3,7 @@
 mod cmd;
 mod keep;
 mod place;
+mod sign;
 mod term;
 
 use std::process::ExitCode;

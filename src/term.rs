@@ -44,6 +44,7 @@ pub(crate) struct Failure {
     below: Option<String>,
     /// Whoever read our output went away: no failure of ours.
     closed: bool,
+    exit: Exit,
 }
 
 impl Failure {
@@ -53,7 +54,14 @@ impl Failure {
             hint: None,
             below: None,
             closed: false,
+            exit: Exit::Failure,
         }
+    }
+
+    /// Ends otherwise than by a failure: the answer is no, or not yet.
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
     }
 
     /// What went wrong.
@@ -90,6 +98,7 @@ impl From<Error> for Failure {
             hint: error.hint().map(str::to_owned),
             below: None,
             closed: false,
+            exit: Exit::Failure,
         }
     }
 }
@@ -108,6 +117,7 @@ impl From<io::Error> for Failure {
             hint: None,
             below: None,
             closed,
+            exit: Exit::Failure,
         }
     }
 }
@@ -174,7 +184,7 @@ impl Term {
         if let Some(hint) = &failure.hint {
             let _ = writeln!(io::stderr(), "hint: {}", safe(hint));
         }
-        Exit::Failure
+        failure.exit
     }
 
     /// A text that is good, bad, or to be noticed.

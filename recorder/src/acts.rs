@@ -10,7 +10,7 @@ use serde::Serialize;
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Answer, Approval, Release};
-use tacho_schemas::body::log::{Assurance, Key, KeyRole};
+use tacho_schemas::body::log::{Assurance, Key, KeyRole, Policy};
 use tacho_schemas::body::work::{Action, Decision};
 use tacho_schemas::record::{Record, Via};
 use tacho_schemas::sign::{self, PublicKey, Purpose};
@@ -178,7 +178,7 @@ pub struct Finding {
 pub struct Report {
     /// Signed acts and enrolments that were checked.
     pub checked: u64,
-    /// Kills, leases and notes that nobody signed: a user gave them, and no key says who.
+    /// Kills, leases, notes and changes of the policy that nobody signed: a user gave them, and no key says who.
     pub unsigned: u64,
     /// How many are wrong.
     pub wrong: u64,
@@ -198,6 +198,7 @@ impl Report {
 struct Good {
     holder: Id,
     target: Seq,
+    digest: Hash,
     not_after: Time,
 }
 
@@ -219,6 +220,8 @@ pub struct Fold {
     statements: BTreeSet<Hash>,
     /// Holds by their record, and kills.
     bound: BTreeMap<Seq, Bound>,
+    /// The policy in force: its record, and its digest.
+    rules: Option<(Seq, Hash)>,
     good: BTreeMap<Seq, Good>,
     used: BTreeSet<Seq>,
     report: Report,
@@ -270,11 +273,7 @@ impl Fold {
         let judged = match &record.body {
             Body::Key(key) => self.key(record, key),
             Body::Action(action) => self.action(record, action),
-            Body::Policy(policy) => {
-                let consumes: Vec<Seq> = policy.consumes.iter().flatten().copied().collect();
-                self.consume(record.time, &consumes, record.causes())
-                    .map(drop)
-            }
+            Body::Policy(policy) => self.policy(record, policy),
             Body::Kill(_) => {
                 let bound = Bound {
                     digest: tree::leaf_hash(bytes),
@@ -324,6 +323,11 @@ impl Fold {
     pub fn is_kill(&self, seq: Seq) -> bool {
         let bound = self.bound.get(&seq);
         bound.is_some_and(|bound| bound.initiator.is_some())
+    }
+
+    /// The policy in force: its record, and its digest.
+    pub fn rules(&self) -> Option<(Seq, Hash)> {
+        self.rules
     }
 
     /// What was found.
@@ -462,10 +466,15 @@ impl Fold {
     fn approval(&mut self, stated: Stated<'_>, body: &Approval) -> Said<()> {
         self.count();
         let signed = approval(self.about()?, &self.enrolled, stated, body)?;
-        let Some(bound) = self.bound.get(&body.target) else {
-            return no(format!("record {} asks nobody for approval", body.target));
+        let bound = match (self.bound.get(&body.target), self.rules) {
+            (Some(bound), _) => (bound.digest, bound.policy),
+            // For another policy in the place of this one: which, its human says.
+            (None, Some((seq, digest))) if seq == body.target => {
+                (body.request_digest, Some(digest))
+            }
+            _ => return no(format!("record {} asks nobody for approval", body.target)),
         };
-        if (bound.digest, bound.policy) != (body.request_digest, signed.statement.policy) {
+        if bound != (body.request_digest, signed.statement.policy) {
             return no(format!(
                 "it binds something else than record {}",
                 body.target
@@ -479,6 +488,7 @@ impl Fold {
             let good = Good {
                 holder: record.actor.id.clone(),
                 target: body.target,
+                digest: body.request_digest,
                 not_after: body.not_after.unwrap_or(Time(i64::MIN)),
             };
             self.good.insert(record.seq, good);
@@ -502,6 +512,28 @@ impl Fold {
         }
         let consumes: Vec<Seq> = verdict.consumes.iter().flatten().copied().collect();
         self.consume(record.time, &consumes, record.causes())
+            .map(drop)
+    }
+
+    /// Another policy comes into force: in the place of the one that was, and by approvals of exactly this.
+    fn policy(&mut self, record: &Record, policy: &Policy) -> Said<()> {
+        let before = self.rules.replace((record.seq, policy.policy_digest));
+        let before = before.map(|(seq, _)| seq);
+        if policy.supersedes.is_some() && policy.supersedes != before {
+            return no("it says that it replaces a policy which was not in force");
+        }
+        let consumes: Vec<Seq> = policy.consumes.iter().flatten().copied().collect();
+        if consumes.is_empty() {
+            return match before {
+                Some(_) => self.unsigned(),
+                None => Ok(()),
+            };
+        }
+        let mut good = consumes.iter().filter_map(|seq| self.good.get(seq));
+        if good.any(|good| good.digest != policy.policy_digest) {
+            return no("it rests on an approval of another policy");
+        }
+        self.consume(record.time, &consumes, before.as_slice())
             .map(drop)
     }
 

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Poisoned,
     /// It could be done, but would hide something (a rollback, a changed pin, a lost key).
     Refused,
+    /// The policy in force asks for people's signatures first.
+    Unapproved,
     /// It cannot be put into a record.
     Unrecordable,
     /// The caller asked for something that has no meaning.

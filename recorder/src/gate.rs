@@ -24,6 +24,7 @@ mod hold;
 mod notify;
 mod outcome;
 mod rebuild;
+mod rules;
 pub mod server;
 mod session;
 pub mod settings;
@@ -36,11 +37,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tacho_policy::policies::Preset;
-use tacho_policy::{Approver, Policies};
-use tacho_schemas::body::log::{Alarm, Assurance, Policy, Severity};
-use tacho_schemas::event::{Attachment, Event};
-use tacho_schemas::record::{Actor, ActorType, Auth, Role, Via};
+use tacho_policy::Approver;
+use tacho_schemas::body::log::{Alarm, Assurance, Severity};
+use tacho_schemas::event::Event;
+use tacho_schemas::record::{Actor, ActorType, Auth, Via};
 use tacho_schemas::{Hash, Id, Seq, Time};
 
 use crate::acts::About;
@@ -48,15 +48,16 @@ use crate::clock::Clock;
 use crate::dir::LogDir;
 use crate::draft::Way;
 use crate::enrol::Enrolled;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::read::View;
 use crate::store::Reader;
 use crate::switch::Switch;
 
 pub use decide::{Step, Waiting, Why};
+pub use rules::{Change, Changed, Wanted};
 pub use settings::Settings;
-use state::{InForce, State};
+use state::State;
 use wire::{GateStatus, Place};
 
 /// The longest request and answer, in bytes.
@@ -116,6 +117,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     settings: Settings,
     began: Time,
+    changed: Option<Changed>,
     state: Mutex<State>,
     /// Calls that are being decided now.
     deciding: Arc<AtomicUsize>,
@@ -128,20 +130,9 @@ impl std::fmt::Debug for Gate {
     }
 }
 
-/// Which policy shall be in force.
-#[derive(Debug)]
-pub enum Wanted {
-    /// The one that the log names; else `solo` or, where more people are enrolled, `standard`.
-    AsRecorded,
-    /// This preset.
-    Preset(Preset),
-    /// These rules, under a name.
-    Rules(String, String),
-}
-
 impl Gate {
     /// Makes the gate of an open log: reads what the log knows of sessions, holds, people and the policy, and puts the wanted policy
-    /// into force.
+    /// into force, if the one in force lets it.
     pub fn open(
         log: Log,
         clock: Arc<dyn Clock>,
@@ -156,10 +147,12 @@ impl Gate {
             origin: log.origin().clone(),
             log_id: log.log_id(),
         };
-        let mut state = State::rebuild(&View::new(&reader)?, &about, Time(clock.wall_ns()))?;
-        put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
+        let now = Time(clock.wall_ns());
+        let mut state = State::rebuild(&View::new(&reader)?, &about, now)?;
+        let changed = rules::put_in_force(&log, &View::new(&reader)?, &mut state, wanted, now)?;
         Ok(Self {
-            began: Time(clock.wall_ns()),
+            began: now,
+            changed,
             reader: Mutex::new(reader),
             state: Mutex::new(state),
             deciding: Arc::default(),
@@ -179,6 +172,11 @@ impl Gate {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this start changed of the policy.
+    pub fn changed(&self) -> Option<&Changed> {
+        self.changed.as_ref()
     }
 
     /// Ends the gate and closes the log cleanly.
@@ -327,63 +325,6 @@ pub fn approvers_of(enrolled: &Enrolled) -> Vec<Approver> {
             weak: signer.assurance == Assurance::None,
         })
         .collect()
-}
-
-/// Puts the wanted policy into force, and says so in the log if it was not before.
-fn put_in_force(log: &Log, view: &View<'_>, state: &mut State, wanted: Wanted) -> Result<()> {
-    let recorded = state.recorded_policy(view)?;
-    let people = state.enrolled.holders().len();
-    let (policies, preset) = match (wanted, &recorded) {
-        (Wanted::AsRecorded, Some(in_force)) => {
-            state.policy = in_force.clone();
-            state.void_holds();
-            return Ok(());
-        }
-        (Wanted::AsRecorded, None) if people > 1 => {
-            (Policies::preset(Preset::Standard), Some(Preset::Standard))
-        }
-        (Wanted::AsRecorded, None) => (Policies::preset(Preset::Solo), Some(Preset::Solo)),
-        (Wanted::Preset(preset), _) => (Policies::preset(preset), Some(preset)),
-        (Wanted::Rules(name, text), _) => (Policies::parse(&name, &text), None),
-    };
-    let policies = policies.map_err(|e| {
-        Error::new(ErrorKind::Usage, format!("the policy cannot be used: {e}"))
-            .with_hint("`tacho policy check` shows what is wrong")
-    })?;
-    let digest = policies.digest();
-    if let Some(in_force) = recorded.filter(|r| r.digest == digest) {
-        state.policy = in_force;
-        state.void_holds();
-        return Ok(());
-    }
-    let mut event = Event::new(
-        recorder()?,
-        Policy {
-            policy_digest: digest,
-            consumes: None,
-            supersedes: (state.policy.seq != Seq(0)).then_some(state.policy.seq),
-            preset: preset.map(|p| Id::new(p.name())).transpose()?,
-        },
-    )
-    .with(
-        tacho_schemas::content::Field::Name,
-        policies.name().to_owned(),
-    );
-    event.artefacts.push(Attachment {
-        role: Role::Policy,
-        path: None,
-        media_type: Some("text/x-cedar".to_owned()),
-        unredacted_blake3: None,
-        bytes: policies.bytes().to_vec(),
-    });
-    let seq = log.append(event, Way::recorder())?.seq;
-    state.policy = InForce {
-        policies: Arc::new(policies),
-        digest,
-        seq,
-    };
-    state.void_holds();
-    Ok(())
 }
 
 /// The recorder as an actor.

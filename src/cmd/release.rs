@@ -4,22 +4,17 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use tacho_recorder::acts::Fold;
-use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::Enrolled;
 use tacho_recorder::read::View;
 use tacho_recorder::switch::standing::{Open, Standing};
 use tacho_recorder::switch::{Switch, acts};
 use tacho_recorder::{Clock as _, SystemClock};
-use tacho_schemas::act::{NAMESPACE, Statement, Verb};
-use tacho_schemas::body::human::{Act, Answer, Approval};
-use tacho_schemas::event::Event;
-use tacho_schemas::scalar::Blob;
-use tacho_schemas::sshsig;
 use tacho_schemas::{Hash, Id, Seq, Time, tree};
 
-use crate::cmd::approve::{find_key, sign as ssh_sign};
+use crate::cmd::approve::find_key;
 use crate::keep::Keeper;
 use crate::place::{self, Place};
+use crate::sign::{self, Yes};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
 /// How long a signature for a release counts, in ns: one hour.
@@ -83,7 +78,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let mut actor = acts::user()?;
     let mut approvals = case.approvals.clone();
     if let Some(key) = &args.key {
-        let (seq, holder) = sign(&keeper, &case, key, &args.reason)?;
+        let (seq, holder) = sign_for(&keeper, &case, key, &args.reason)?;
         actor = acts::human(holder.clone())?;
         if !approvals.iter().any(|(_, id)| *id == holder) {
             approvals.push((seq, holder));
@@ -200,7 +195,12 @@ fn now() -> i64 {
 }
 
 /// Has the person sign for the release, and writes that down.
-fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
+fn sign_for(
+    keeper: &Keeper<'_>,
+    case: &Case,
+    key: &Path,
+    reason: &str,
+) -> Result<(Seq, Id), Failure> {
     let (key, human) = find_key(Some(&key.to_owned()))?;
     let fingerprint = human.fingerprint();
     let Some(signer) = case.enrolled.signer(&fingerprint) else {
@@ -212,46 +212,15 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
         return Err(Failure::new("who ordered the kill cannot release it")
             .hint("another enrolled person must sign"));
     }
-    let mut nonce = [0; 16];
-    place::random(&mut nonce)?;
-    let begin = now();
-    let statement = Statement {
-        origin: keeper.origin.clone(),
-        log_id: keeper.log_id,
-        verb: Verb::Approve,
-        target: Some(case.open.seq),
-        digest: Some(case.leaf),
+    let yes = Yes {
+        target: case.open.seq,
+        digest: case.leaf,
         policy: None,
         scope: Some(case.open.target.to_string()),
-        not_before: Time(begin),
-        not_after: Time(begin.saturating_add(HOUR)),
-        nonce,
-        key: fingerprint,
+        life: HOUR,
+        reason: Some(reason),
     };
-    let text = statement.to_string();
-    let armoured = ssh_sign(&key, &text)?;
-    let blob = sshsig::from_armoured(&armoured)?;
-    human.verify(NAMESPACE, text.as_bytes(), &blob)?;
-    let approval = Approval {
-        request_digest: case.leaf,
-        target: case.open.seq,
-        answer: Answer::Approve,
-        not_after: Some(statement.not_after),
-        act: Act {
-            key: fingerprint,
-            assurance: Some(signer.assurance),
-            statement: Blob::new(text.into_bytes())?,
-            sshsig: Blob::new(blob)?,
-        },
-    };
-    let mut event = Event::new(acts::human(signer.holder.clone())?, approval)
-        .with(tacho_schemas::content::Field::Reason, reason);
-    event.causes.push(case.open.seq);
-    let mut way: Way = acts::by_hand();
-    if let Some(auth) = &mut way.auth {
-        auth.key = Some(fingerprint);
-    }
-    Ok((keeper.append(event, way)?, signer.holder.clone()))
+    sign::approve(keeper, &case.enrolled, (&key, &human), yes)
 }
 
 /// Has the one person look at what they release.

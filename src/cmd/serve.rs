@@ -1,35 +1,53 @@
 //! `tacho serve`: the gate, until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tacho_policy::Preset;
-use tacho_recorder::gate::{Gate, Settings, Wanted, server};
-use tacho_recorder::{LogDir, SystemClock};
+use tacho_recorder::acts::Fold;
+use tacho_recorder::gate::{Change, Gate, Settings, Wanted, server};
+use tacho_recorder::read::View;
+use tacho_recorder::{ErrorKind, LogDir, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::cmd::approve::find_key;
 use crate::cmd::record::report_opening;
+use crate::keep::Keeper;
 use crate::place::{self, Place};
+use crate::sign::{self, Yes};
 use crate::term::{Exit, Failure, Term, safe};
+
+/// How long a signature for a policy counts, in ns, unless the rules in force say less: a day.
+const DAY: i64 = 86_400_000_000_000;
+
+/// People have to sign first.
+const HELD: Exit = Exit::Code(3);
 
 /// Decide what agents may do, and record it
 ///
 /// Owns the log while it runs; the other verbs go through it. Agents ask over the socket of their session, people answer over
 /// reviewers.sock in the log's directory. Whatever cannot be recorded is denied. SIGTERM or Ctrl-C denies everybody who waits, closes
 /// the log cleanly and ends.
+///
+/// Where the log has a policy already, another one comes into force only as that one lets it. Each person who wants it runs the same
+/// command with `--key`, and the last one whose signature it takes starts the gate. Until then the policy stays (exit code 3).
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tacho serve\n  tacho serve --preset standard\n  tacho serve --policy rules.cedar"
+    after_help = "Examples:\n  tacho serve\n  tacho serve --preset standard\n  tacho serve --policy rules.cedar\n  tacho serve --preset strict --key ~/.ssh/id_ed25519_sk"
 )]
 pub(crate) struct Args {
     /// Put a preset into force: observe, solo, standard or strict
-    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    #[arg(long, value_name = "NAME", group = "rules")]
     preset: Option<String>,
 
     /// Put the rules of this file into force
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "rules")]
     policy: Option<PathBuf>,
+
+    /// Sign for this policy in the place of the one in force: your key, or its .pub where an ssh-agent has it
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    key: Option<PathBuf>,
 
     /// How long a caller is kept waiting for people, in seconds [default: 540]
     #[arg(long, value_name = "SECONDS")]
@@ -47,6 +65,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let wanted = wanted(args)?;
     place::guard_memory()?;
+    if let Some(key) = &args.key
+        && !sign_for(key, &wanted, place, term)?
+    {
+        term.note("a gate runs under the policy in force; when enough have signed, stop it and start it with this policy");
+        return Ok(HELD);
+    }
     place::raise_open_files();
     let mut options = place::options()?;
     options.accept_loss = args.accept_loss;
@@ -59,13 +83,10 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let tell = Box::new(|error: &tacho_recorder::Error| {
         Term::new().note(safe(&error.to_string()));
     });
-    let gate = Arc::new(Gate::open(
-        log,
-        Arc::new(SystemClock::new()?),
-        settings,
-        wanted,
-        tell,
-    )?);
+    let gate = Arc::new(
+        Gate::open(log, Arc::new(SystemClock::new()?), settings, wanted, tell)
+            .map_err(|error| unless_signed(error, args))?,
+    );
     greet(&gate, args.json, term)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -101,6 +122,56 @@ fn wanted(args: &Args) -> Result<Wanted, Failure> {
     Ok(Wanted::Rules(name.to_string_lossy().into_owned(), text))
 }
 
+/// Has somebody sign for another policy than the one in force. Returns whether the log is free for us.
+fn sign_for(key: &Path, wanted: &Wanted, place: &Place, term: &mut Term) -> Result<bool, Failure> {
+    let (file, public) = find_key(Some(&key.to_owned()))?;
+    let keeper = Keeper::open(place)?;
+    let reader = place::reader(&place.open_to_read()?)?;
+    let acts = Fold::read(&View::new(&reader)?)?;
+    match Change::of(&acts, wanted)? {
+        None => term.note("nobody has to sign: the log names no other policy"),
+        Some(change) => {
+            let yes = Yes {
+                target: change.record,
+                digest: change.wanted,
+                policy: Some(change.in_force),
+                scope: None,
+                life: DAY,
+                reason: None,
+            };
+            let (seq, holder) = sign::approve(&keeper, acts.enrolled(), (&file, &public), yes)?;
+            term.note(format!(
+                "`{}` signed for policy {} in the place of that of record {}: record {seq}",
+                safe(holder.as_str()),
+                change.wanted,
+                change.record
+            ));
+        }
+    }
+    let free = !keeper.through_gate();
+    keeper.close()?;
+    Ok(free)
+}
+
+/// What to do when the policy in force does not let another one take its place.
+fn unless_signed(error: tacho_recorder::Error, args: &Args) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::Unapproved => HELD,
+        ErrorKind::Refused => Exit::Negative,
+        _ => return error.into(),
+    };
+    let what = match (&args.preset, &args.policy) {
+        (Some(preset), _) => format!("--preset {preset}"),
+        (None, Some(path)) => format!("--policy {}", path.display()),
+        (None, None) => return error.into(),
+    };
+    Failure::from(error)
+        .hint(format!(
+            "each enrolled person who wants it runs `tacho serve {what} --key FILE`; without `{what}` the gate starts as it was"
+        ))
+        .exit(exit)
+}
+
 /// Says what is in force, and what is wrong with it.
 fn greet(gate: &Gate, json: bool, term: &mut Term) -> Result<(), Failure> {
     let status = gate.status();
@@ -122,6 +193,17 @@ fn greet(gate: &Gate, json: bool, term: &mut Term) -> Result<(), Failure> {
         term.note(format!(
             "hooks: {}",
             safe(&gate.hooks_socket().to_string_lossy())
+        ));
+    }
+    if let Some(changed) = gate.changed() {
+        let why = match (changed.by.as_slice(), status.approvers.len()) {
+            ([], 0) => "and nobody signed for that: nobody is enrolled".to_owned(),
+            ([], _) => "and nobody signed for that: that one asked nobody".to_owned(),
+            (by, _) => format!("as signed by {}", join(by)),
+        };
+        term.note(format!(
+            "this policy replaces that of record {}, {why}",
+            changed.from
         ));
     }
     for problem in &status.problems {

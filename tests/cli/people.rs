@@ -120,3 +120,65 @@ fn two_people_sign_for_a_release() {
         "{ran:?}"
     );
 }
+
+/// With the gate running, somebody signs through it; without, straight into the log. The last one whose signature counts starts it.
+#[test]
+fn two_people_sign_for_another_policy() {
+    let (home, [alice, bob]) = house();
+    let daemon = Daemon::start(&home, &["--preset", "standard"]);
+    let strict = |key: &PathBuf| {
+        let key = key.to_str().unwrap().to_owned();
+        home.run(["serve", "--preset", "strict", "--key", &key])
+    };
+    let ran = strict(&alice);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("`alice` signed for policy"), "{ran:?}");
+    assert!(ran.err.contains("a gate runs"), "{ran:?}");
+    daemon.stop();
+    for args in [
+        &["serve", "--preset", "strict"][..],
+        // Twice the same is once.
+        &[
+            "serve",
+            "--preset",
+            "strict",
+            "--key",
+            alice.to_str().unwrap(),
+        ],
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(
+            ran.err.contains("waits for approval by 1 of `reviewers`"),
+            "{ran:?}"
+        );
+        assert!(
+            ran.err
+                .contains("runs `tacho serve --preset strict --key FILE`"),
+            "{ran:?}"
+        );
+    }
+    // An agent's key is nobody's.
+    let mallory = keygen(&home, "mallory");
+    strict(&mallory).refused_with_hint(2, "nobody is enrolled with the key");
+    let ran = home.run(["serve", "--key", alice.to_str().unwrap()]);
+    assert!(ran.code == 2 && ran.err.contains("--preset"), "{ran:?}");
+    let bob = bob.to_str().unwrap();
+    let said = Daemon::start(&home, &["--preset", "strict", "--key", bob]).stop();
+    assert!(said.contains("policy strict"), "{said}");
+    assert!(said.contains("as signed by alice, bob"), "{said}");
+    // It needs nobody to stay.
+    let said = Daemon::start(&home, &["--preset", "strict"]).stop();
+    assert!(
+        said.contains("policy strict") && !said.contains("replaces"),
+        "{said}"
+    );
+    // Two enrolments, and three signatures for strict.
+    let ran = home.run(["verify", "--json"]).good();
+    let acts = &ran.json()[0]["acts"];
+    assert_eq!(
+        (&acts["checked"], &acts["wrong"], &acts["unsigned"]),
+        (&json!(5), &json!(0), &json!(0)),
+        "{acts}"
+    );
+}

@@ -86,6 +86,7 @@ impl Gate {
         let at = self.now();
         if let Body::Approval(approval) = body
             && !fold.is_kill(approval.target)
+            && fold.rules().is_none_or(|(seq, _)| seq != approval.target)
         {
             return refuse("holds are answered at `/v1/holds/{seq}/approve`".to_owned());
         }

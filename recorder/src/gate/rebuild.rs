@@ -16,6 +16,7 @@ use tacho_schemas::record::{ActorType, Record, Role, Via};
 use tacho_schemas::{Hash, Kind, Seq, Time};
 
 use super::hold::{Approval, Status, held};
+use super::rules::Yes;
 use super::state::{InForce, Session, State};
 use crate::acts::{self, About};
 use crate::enrol::Enrolled;
@@ -61,6 +62,7 @@ impl State {
             },
             stopping: false,
             last_policy: None,
+            yes: Vec::new(),
         };
         view.bare(0..view.size(), counts, |bytes, in_tree| {
             // What this version cannot read changes nothing, and `verify` names it.
@@ -80,7 +82,11 @@ impl State {
     fn take(&mut self, record: &Record, from: &From<'_>) -> Result<()> {
         match &record.body {
             Body::Key(_) => self.enrolled.take(record),
-            Body::Policy(_) => self.last_policy = Some(record.seq),
+            Body::Policy(policy) => {
+                self.last_policy = Some((record.seq, policy.policy_digest));
+                // What people signed was about the policy before.
+                self.yes.clear();
+            }
             Body::Session(session) => self.take_session(record, session, from)?,
             Body::Generation(generation) => {
                 let Some(session) = record.session.and_then(|s| self.sessions.get(&s)) else {
@@ -112,6 +118,13 @@ impl State {
             return;
         };
         let policy = signed.statement.policy;
+        if let Some((seq, digest)) = self.last_policy
+            && (approval.target, policy) == (seq, Some(digest))
+        {
+            let yes = Yes::of(record, approval, signed.signer);
+            self.yes.extend(yes);
+            return;
+        }
         let human = signed.signer.holder.clone();
         let groups = signed.signer.groups.clone();
         let launcher = self
@@ -244,7 +257,7 @@ impl State {
 
     /// Reads the policy that the log names last; none if it names none.
     pub(super) fn recorded_policy(&self, view: &View<'_>) -> Result<Option<InForce>> {
-        let Some(seq) = self.last_policy else {
+        let Some((seq, _)) = self.last_policy else {
             return Ok(None);
         };
         let gone = || {

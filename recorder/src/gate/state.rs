@@ -10,6 +10,7 @@ use tacho_schemas::body::work::Confinement;
 use tacho_schemas::{Hash, Id, Seq, Time};
 
 use super::hold::{Hold, Status};
+use super::rules::Yes;
 use super::wire::{SessionStatus, Transcript};
 use crate::enrol::Enrolled;
 
@@ -44,7 +45,9 @@ pub(super) struct State {
     pub(super) policy: InForce,
     pub(super) stopping: bool,
     /// The last `policy` record.
-    pub(super) last_policy: Option<Seq>,
+    pub(super) last_policy: Option<(Seq, Hash)>,
+    /// Who signed for another policy than that one.
+    pub(super) yes: Vec<Yes>,
 }
 
 /// A session.

@@ -23,10 +23,10 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// An approval as it would be recorded, before somebody meddles with it.
 #[derive(Clone)]
-struct Sample {
+pub(crate) struct Sample {
     by: &'static str,
     statement: Statement,
-    body: Approval,
+    pub(crate) body: Approval,
 }
 
 fn act(statement: &Statement, person: &Person) -> Act {
@@ -40,7 +40,7 @@ fn act(statement: &Statement, person: &Person) -> Act {
     }
 }
 
-fn sample(statement: Statement, person: &Person) -> Sample {
+pub(crate) fn sample(statement: Statement, person: &Person) -> Sample {
     Sample {
         by: person.name,
         body: Approval {
@@ -78,13 +78,18 @@ impl House {
     }
 
     /// Writes an approval straight into the log, as somebody would who got hold of it.
-    fn plant(&self, sample: &Sample) -> Seq {
+    pub(crate) fn plant(&self, sample: &Sample) -> Seq {
         let mut event = Event::new(human(sample.by), sample.body.clone());
         event.causes = vec![sample.body.target];
         self.gate.log().append(event, by_hand()).unwrap().seq
     }
 
-    fn through_the_door(&self, kind: Kind, by: &str, body: &impl serde::Serialize) -> String {
+    pub(crate) fn through_the_door(
+        &self,
+        kind: Kind,
+        by: &str,
+        body: &impl serde::Serialize,
+    ) -> String {
         let act = SwitchAct {
             kind,
             body: serde_json::to_string(body).unwrap(),

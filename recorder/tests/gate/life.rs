@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tacho_policy::Preset;
+use tacho_policy::{Policies, Preset};
 use tacho_recorder::gate::server::Door;
 use tacho_recorder::gate::{Step, Wanted, Why};
 use tacho_recorder::switch::Target;
@@ -207,6 +207,7 @@ fn another_policy_voids_what_is_open() {
     let hold = house.held(session, house.edit("on: push")).hold();
     house.approve(hold, &alice).unwrap();
     let rules = format!("{}\n// changed\n", Preset::Solo.text());
+    house.sign_for(&Policies::parse("mine", &rules).unwrap(), &alice);
     let house = house.again(Wanted::Rules("mine".to_owned(), rules));
     assert_eq!(house.gate.status().policy, "mine");
     assert!(house.gate.holds().unwrap().is_empty());

@@ -12,4 +12,5 @@ mod attacks;
 mod description;
 mod doors;
 mod life;
+mod rules;
 mod support;

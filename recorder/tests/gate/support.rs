@@ -173,6 +173,17 @@ impl House {
         }
     }
 
+    /// Stops, and tries to start with a policy that is refused; starts again as it was.
+    pub(crate) fn refused(self, wanted: Wanted) -> (tacho_recorder::Error, Self) {
+        let path = self.folder.path().join("log");
+        Arc::into_inner(self.gate).unwrap().close().unwrap();
+        let log = Log::open(&path, options(&self.clock, &self.broken)).unwrap();
+        let error = try_open(log, &self.clock, wanted).unwrap_err();
+        let log = Log::open(&path, options(&self.clock, &self.broken)).unwrap();
+        let gate = Arc::new(open(log, &self.clock, Wanted::AsRecorded));
+        (error, Self { gate, ..self })
+    }
+
     pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work").canonicalize().unwrap()
     }
@@ -371,9 +382,13 @@ fn options(clock: &Arc<TestClock>, broken: &Arc<AtomicBool>) -> Options {
 }
 
 fn open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> Gate {
+    try_open(log, clock, wanted).unwrap()
+}
+
+fn try_open(log: Log, clock: &Arc<TestClock>, wanted: Wanted) -> tacho_recorder::Result<Gate> {
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let tell = Box::new(|error: &tacho_recorder::Error| panic!("{error}"));
-    Gate::open(log, clock, Settings::default(), wanted, tell).unwrap()
+    Gate::open(log, clock, Settings::default(), wanted, tell)
 }
 
 pub(crate) fn write(path: &Path, text: &str) {

@@ -37,7 +37,7 @@ cbor_map! {
     pub struct Approval {
         /// The digest that it binds: for a hold, the hold's own; for a kill, the leaf hash of the kill record.
         122 "request_digest" => request_digest: req Hash,
-        /// The hold, or the kill to release.
+        /// The hold, the kill to release, or the policy to replace.
         163 "target" => target: req Seq,
         /// The answer.
         164 "answer" => answer: req Answer,

@@ -201,8 +201,12 @@ fn start(log: &Path, preset: Option<&str>, client: &Client) -> Result<Child, Fai
                 .unwrap_or("it did not answer in time")
                 .trim_start_matches("tacho: ")
                 .to_owned();
-            return Err(Failure::new(format!("the gate does not start: {why}"))
-                .hint("`tacho serve` shows it at length"));
+            return Err(
+                Failure::new(format!("the gate does not start: {why}")).hint(match preset {
+                    Some(preset) => format!("`tacho serve --preset {preset}` shows it at length"),
+                    None => "`tacho serve` shows it at length".to_owned(),
+                }),
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -241,8 +241,10 @@ pub(super) fn print(
 fn row_of_acts(acts: &acts::Report) -> Option<(&'static str, Tone, String)> {
     let unsigned = match acts.unsigned {
         0 => String::new(),
-        1 => "; 1 kill, lease or note is signed by nobody".to_owned(),
-        unsigned => format!("; {unsigned} kills, leases or notes are signed by nobody"),
+        1 => "; 1 kill, lease, note or change of the policy is signed by nobody".to_owned(),
+        unsigned => format!(
+            "; {unsigned} kills, leases, notes or changes of the policy are signed by nobody"
+        ),
     };
     match (acts.wrong, acts.checked) {
         (0, 0) => None,
