@@ -159,7 +159,11 @@ fn managed_settings_of_codex_are_toml_and_come_back_to_the_byte() {
         assert_eq!(add(&ours, Scope::Managed, Some(&with)).unwrap(), with);
         let table: toml::Table = toml::from_str(&with).unwrap();
         assert!(table["hooks"]["managed_dir"].is_str());
-        assert_eq!(table["features"]["hooks"].as_bool(), Some(true), "or `-c features.hooks=false` turns it off");
+        assert_eq!(
+            table["features"]["hooks"].as_bool(),
+            Some(true),
+            "or `-c features.hooks=false` turns it off"
+        );
         assert_eq!(remove(Agent::Codex, Scope::Managed, &with).unwrap(), before);
     }
     for bad in [

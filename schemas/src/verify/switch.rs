@@ -300,9 +300,11 @@ impl Fold {
                 }
             }
             Body::Alarm(_) => {
-                for cause in record.causes.iter().flatten() {
-                    if let Some(kill) = self.open.get_mut(cause) {
-                        kill.settled = true;
+                for cause in record.causes() {
+                    if let Some(kill) = self.open.get_mut(cause)
+                        && !std::mem::replace(&mut kill.settled, true)
+                    {
+                        self.tally(4).holds(seq);
                     }
                 }
             }
