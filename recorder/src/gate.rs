@@ -141,6 +141,16 @@ impl Gate {
         let dir = LogDir::open(log.path())?;
         let reader = Reader::open(&dir)?;
         let switch = Switch::of(log.path(), log.origin().clone());
+        // Before anybody asks: what was ordered while nobody could write, and what somebody took away.
+        let append = |event, way| Ok::<_, Error>(log.append(event, way)?.seq);
+        for said in crate::switch::reconcile::reconcile(
+            &View::new(&reader)?,
+            &switch,
+            clock.as_ref(),
+            append,
+        )? {
+            tell(&Error::new(ErrorKind::Refused, said));
+        }
         let mut state = State::rebuild(&View::new(&reader)?)?;
         put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
         Ok(Self {

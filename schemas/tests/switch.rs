@@ -124,13 +124,34 @@ fn human_key(name: &str, op: KeyOp) -> Body {
 fn approval(approve: &Approve, leaves: &[Hash], now: i64) -> Body {
     let is = |what: &str| approve.but.as_deref() == Some(what);
     let kill = leaves[usize::try_from(approve.kill).unwrap()];
-    let (public, other) = (public(&approve.by), Hash([9; 32]));
+    let other = Hash([9; 32]);
+    let bound = if is("statement") { other } else { kill };
+    let signer = match is("signature") {
+        true => "somebody else",
+        false => &approve.by,
+    };
+    let target = Some((Seq(approve.kill), bound));
+    Body::Approval(Box::new(Approval {
+        request_digest: if is("digest") { other } else { kill },
+        target: Seq(approve.kill),
+        answer: match is("answer") {
+            true => Answer::Reject,
+            false => Answer::Approve,
+        },
+        not_after: Some(Time(if is("late") { now } else { now + 1 })),
+        act: act(&approve.by, signer, Verb::Approve, target, now),
+    }))
+}
+
+/// What somebody signs, for everything or to a record; by another key, where the signature is not theirs.
+fn act(by: &str, signer: &str, verb: Verb, target: Option<(Seq, Hash)>, now: i64) -> Act {
+    let public = public(by);
     let statement = Statement {
         origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
-        log_id: LogId(leaves[0]),
-        verb: Verb::Approve,
-        target: Some(Seq(approve.kill)),
-        digest: Some(if is("statement") { other } else { kill }),
+        log_id: LogId(Hash([5; 32])),
+        verb,
+        target: target.map(|(seq, _)| seq),
+        digest: target.map(|(_, digest)| digest),
         policy: None,
         scope: Some("all".to_owned()),
         not_before: Time(now - 1),
@@ -139,28 +160,12 @@ fn approval(approve: &Approve, leaves: &[Hash], now: i64) -> Body {
         key: public.fingerprint(),
     };
     let text = statement.to_string();
-    let signer = if is("signature") {
-        "somebody else"
-    } else {
-        &approve.by
-    };
-    let blob = sshsig(signer, &public, &text);
-    Body::Approval(Box::new(Approval {
-        request_digest: if is("digest") { other } else { kill },
-        target: Seq(approve.kill),
-        answer: if is("answer") {
-            Answer::Reject
-        } else {
-            Answer::Approve
-        },
-        not_after: Some(Time(if is("late") { now } else { now + 1 })),
-        act: Act {
-            key: public.fingerprint(),
-            assurance: Some(Assurance::Touch),
-            statement: Blob::new(text.into_bytes()).unwrap(),
-            sshsig: Blob::new(blob).unwrap(),
-        },
-    }))
+    Act {
+        key: public.fingerprint(),
+        assurance: Some(Assurance::Touch),
+        sshsig: Blob::new(sshsig(signer, &public, &text)).unwrap(),
+        statement: Blob::new(text.into_bytes()).unwrap(),
+    }
 }
 
 /// One record of a case, as it would stand in a log.
@@ -172,6 +177,7 @@ fn record(line: &serde_json::Map<String, Value>, place: usize, leaves: &[Hash]) 
     let at = take("at").map_or(0, |at| (at.as_f64().unwrap() * SECOND) as i64);
     let text = |value: Value| value.as_str().unwrap().to_owned();
     let (via, by) = (take("via").map(text), take("by").map(text));
+    let signed = take("signed").map(text);
     let session = take("in").map(|seq| Seq(seq.as_u64().unwrap()));
     let causes = take("causes").map(|seqs| serde_json::from_value(seqs).unwrap());
     assert_eq!(line.len(), 1, "one kind: {line:?}");
@@ -189,7 +195,11 @@ fn record(line: &serde_json::Map<String, Value>, place: usize, leaves: &[Hash]) 
             let given = value.as_object().unwrap().clone();
             body.as_object_mut().unwrap().extend(given);
             let body = Body::deserialize_as(kind, body);
-            (kind, body.unwrap_or_else(|e| panic!("{name}: {e}")))
+            let mut body = body.unwrap_or_else(|e| panic!("{name}: {e}"));
+            if let (Body::Kill(kill), Some(name)) = (&mut body, &signed) {
+                kill.act = Some(act(name, name, Verb::Kill, None, BEGIN + at));
+            }
+            (kind, body)
         }
     };
     let (via, by) = match kind {

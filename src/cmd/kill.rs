@@ -1,16 +1,23 @@
 //! `tacho kill`: stops agents. The flag first, then the processes, then the record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tacho_recorder::draft::Way;
+use tacho_recorder::enrol::Enrolled;
+use tacho_recorder::read::View;
 use tacho_recorder::run::Card;
 use tacho_recorder::run::card::Ended;
 use tacho_recorder::switch::acts::{self, Ordered};
-use tacho_recorder::switch::{Switch, Target};
-use tacho_schemas::body::human::Trigger;
+use tacho_recorder::switch::{Switch, Target, reconcile};
+use tacho_recorder::{Clock as _, SystemClock};
+use tacho_schemas::act::{NAMESPACE, Statement, Verb};
+use tacho_schemas::body::human::{Act, Trigger};
 use tacho_schemas::body::work::Stop;
-use tacho_schemas::{Hash, Seq};
+use tacho_schemas::scalar::Blob;
+use tacho_schemas::sshsig;
+use tacho_schemas::{Hash, Id, Seq, Time};
 
+use crate::cmd::approve::{find_key, sign as ssh_sign};
 use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
@@ -21,7 +28,7 @@ use crate::term::{Exit, Failure, Term, Tone, count, safe};
 /// cells are ended. Then it is recorded. `tacho release` undoes it.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tacho kill all --reason 'it edits its own tests'\n  tacho kill agent:fixer --reason 'asked by ops' --freeze"
+    after_help = "Examples:\n  tacho kill all --reason 'it edits its own tests'\n  tacho kill agent:fixer --reason 'asked by ops' --freeze --key ~/.ssh/id_ed25519"
 )]
 pub(crate) struct Args {
     /// What to stop: all, agent:ID, session:SEQ, lineage:SEQ or part:NAME
@@ -32,6 +39,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
+    /// Sign it with this key, as for `tacho release`: then the record says who ordered it
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
     /// Leave the processes stopped where they are, for forensics; a kill without it then ends them
     #[arg(long)]
     freeze: bool,
@@ -40,6 +51,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// How long the signature of a kill may take to reach the log, in ns: one hour.
+const SIGNED_FOR: i64 = 3_600_000_000_000;
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let target = Target::parse(&args.target)?;
@@ -99,7 +113,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         t_flag,
         act: None,
     };
-    let recorded = record(place, &ordered, &args.reason, stop);
+    // A passphrase or a touch may be asked for: by now nobody runs any more.
+    let recorded = record(place, ordered, args, stop, term);
 
     let ms = |from: u64, to: u64| format!("{:.1} ms", precise(to.saturating_sub(from)));
     if args.json {
@@ -167,12 +182,24 @@ fn precise(ns: u64) -> f64 {
 /// Writes the kill down, and what came of it.
 fn record(
     place: &Place,
-    ordered: &Ordered,
-    reason: &str,
+    mut ordered: Ordered,
+    args: &Args,
     stop: Stop,
+    term: &mut Term,
 ) -> Result<(Seq, Hash), Failure> {
     let keeper = Keeper::open(place)?;
-    let kill = acts::kill(acts::user()?, ordered, reason)?;
+    let mut actor = acts::user()?;
+    if let Some(key) = &args.key {
+        match sign(place, &keeper, &ordered.target, key) {
+            Ok((act, holder)) => {
+                ordered.act = Some(act);
+                actor = acts::human(holder)?;
+            }
+            // Better a kill that nobody signed than one that is not written down.
+            Err(failure) => term.note(format!("not signed: {}", safe(failure.what()))),
+        }
+    }
+    let kill = acts::kill(actor, &ordered, &args.reason)?;
     let kill = keeper.append(kill, acts::by_hand())?;
     keeper.append(acts::stopped(kill, stop)?, Way::recorder())?;
     let hash = keeper.leaf(kill)?;
@@ -180,44 +207,58 @@ fn record(
     Ok((kill, hash))
 }
 
-/// Makes the flags and the log say the same: for whoever opens the log to write.
+/// Has somebody who is enrolled sign for the kill.
+fn sign(
+    place: &Place,
+    keeper: &Keeper<'_>,
+    target: &Target,
+    key: &Path,
+) -> Result<(Act, Id), Failure> {
+    let (key, human) = find_key(Some(&key.to_owned()))?;
+    let dir = place.open_to_read()?;
+    let reader = place::reader(&dir)?;
+    let enrolled = Enrolled::read(&View::new(&reader)?)?;
+    let fingerprint = human.fingerprint();
+    let Some(signer) = enrolled.signer(&fingerprint) else {
+        return Err(Failure::new("this key is nobody's in the log"));
+    };
+    let mut nonce = [0; 16];
+    place::random(&mut nonce)?;
+    let now = SystemClock::new()?.wall_ns();
+    let statement = Statement {
+        origin: keeper.origin.clone(),
+        log_id: keeper.log_id,
+        verb: Verb::Kill,
+        target: None,
+        digest: None,
+        policy: None,
+        scope: Some(target.to_string()),
+        not_before: Time(now),
+        not_after: Time(now.saturating_add(SIGNED_FOR)),
+        nonce,
+        key: fingerprint,
+    };
+    let text = statement.to_string();
+    let blob = sshsig::from_armoured(&ssh_sign(&key, &text)?)?;
+    human.verify(NAMESPACE, text.as_bytes(), &blob)?;
+    let act = Act {
+        key: fingerprint,
+        assurance: Some(signer.assurance),
+        statement: Blob::new(text.into_bytes())?,
+        sshsig: Blob::new(blob)?,
+    };
+    Ok((act, signer.holder.clone()))
+}
+
+/// Makes the flags and the log say the same, through whoever owns the log.
 pub(crate) fn reconcile(
     keeper: &Keeper<'_>,
-    path: &Path,
+    place: &Place,
     switch: &Switch,
 ) -> Result<Vec<String>, Failure> {
-    use tacho_recorder::switch::standing::{Difference, Standing};
-    let dir = tacho_recorder::LogDir::open_to_read(path)?;
+    let dir = place.open_to_read()?;
     let reader = place::reader(&dir)?;
-    let view = tacho_recorder::read::View::new(&reader)?;
-    let standing = Standing::read(&view)?;
-    let mut said = Vec::new();
-    for difference in standing.differences(&switch.state()?) {
-        match difference {
-            Difference::FlagGone(open) => {
-                switch.engage(&open.target)?;
-                keeper.append(acts::flag_gone(open.seq)?, Way::recorder())?;
-                said.push(format!(
-                    "the flag of kill {} ({}) was removed without a release; it is made again",
-                    open.seq, open.target
-                ));
-            }
-            Difference::Unrecorded(target, _) => {
-                let ordered = Ordered {
-                    target: target.clone(),
-                    trigger: Trigger::Flag,
-                    freeze: false,
-                    t_order: place::boottime()?,
-                    t_flag: None,
-                    act: None,
-                };
-                let kill = acts::kill(acts::user()?, &ordered, "the flag was found")?;
-                let seq = keeper.append(kill, Way::recorder())?;
-                said.push(format!(
-                    "the switch was found engaged for {target}; recorded as kill {seq}"
-                ));
-            }
-        }
-    }
-    Ok(said)
+    let clock = SystemClock::new()?;
+    let append = |event, way| keeper.append(event, way);
+    reconcile::reconcile(&View::new(&reader)?, switch, &clock, append)
 }

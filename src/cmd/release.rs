@@ -3,21 +3,25 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use tacho_policy::hold::{Accepts, Places};
+use tacho_policy::{Act, Approver, Decision, Facts, Obligation, Preset, Principal, Request};
 use tacho_recorder::draft::Way;
-use tacho_recorder::enrol::Enrolled;
+use tacho_recorder::enrol::{Enrolled, Signer};
 use tacho_recorder::read::View;
 use tacho_recorder::switch::standing::{Open, Standing};
 use tacho_recorder::switch::{Switch, acts};
 use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::body::Body;
-use tacho_schemas::body::human::{Act, Answer, Approval};
+use tacho_schemas::body::human::{self, Answer, Approval};
+use tacho_schemas::body::log::Assurance;
 use tacho_schemas::event::Event;
 use tacho_schemas::scalar::Blob;
 use tacho_schemas::sshsig;
 use tacho_schemas::{Hash, Id, Seq, Time, tree};
 
 use crate::cmd::approve::{find_key, sign as ssh_sign};
+use crate::cmd::policy::source;
 use crate::keep::Keeper;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
@@ -27,9 +31,10 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// Undo a kill
 ///
-/// Each enrolled person who wants it signs with their own key; who ordered the kill does not count. When two have signed, it is
-/// recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own kill, after typing
-/// the first eight digits of its hash.
+/// Each enrolled person who wants it signs with their own key; who ordered the kill does not count, nor who came after it. When as
+/// many have signed as the policy in force asks for (one more, if nobody signed for the kill), it is recorded and the switch is armed
+/// again. Where at most one person is enrolled, that person may release their own kill, after typing the first eight digits of its
+/// hash.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  tacho release --reason 'the fix is in' --key ~/.ssh/id_ed25519\n  tacho release 41 --reason 'false alarm'"
@@ -60,10 +65,13 @@ pub(crate) struct Args {
 struct Case {
     open: Open,
     leaf: Hash,
-    initiator: Id,
+    /// Who signed for the kill.
+    initiator: Option<Id>,
     enrolled: Enrolled,
-    approvals: Vec<(Seq, Id)>,
-    k: u64,
+    approvals: Vec<Approver>,
+    /// What the policy in force asks for.
+    asks: Vec<Obligation>,
+    /// Whether at most one person is enrolled.
     single: bool,
 }
 
@@ -71,46 +79,37 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let dir = place.open_to_read()?;
     let switch = Switch::of(dir.path(), place::origin(&dir)?);
     let keeper = Keeper::open(place)?;
-    for said in super::kill::reconcile(&keeper, dir.path(), &switch)? {
+    for said in super::kill::reconcile(&keeper, place, &switch)? {
         term.note(safe(&said));
     }
-    let case = case(args, place)?;
-    let Some(case) = case else {
+    let Some(mut case) = case(args, place)? else {
         term.note("nothing is killed");
         keeper.close()?;
         return Ok(Exit::Negative);
     };
     let mut actor = acts::user()?;
-    let mut approvals = case.approvals.clone();
     if let Some(key) = &args.key {
-        let (seq, holder) = sign(&keeper, &case, key, &args.reason)?;
-        actor = acts::human(holder.clone())?;
-        if !approvals.iter().any(|(_, id)| *id == holder) {
-            approvals.push((seq, holder));
-        }
+        let approval = sign(&keeper, &case, key, &args.reason)?;
+        actor = acts::human(approval.human.clone())?;
+        case.approvals.push(approval);
     }
-    let counted: Vec<Seq> = approvals
-        .iter()
-        .filter(|(_, holder)| case.single || *holder != case.initiator)
-        .map(|(seq, _)| *seq)
-        .collect();
-    let nobody = case.enrolled.holders().is_empty();
+    let places = Places::fill(&case.asks, &case.approvals);
+    let counted = places.used();
+    let needed = u64::try_from(places.as_slice().len()).unwrap_or(u64::MAX);
     let have = u64::try_from(counted.len()).unwrap_or(u64::MAX);
     if case.single {
         type_digits(args, &case, term)?;
     }
-    if !nobody && have < case.k {
-        let missing = case.k - have;
+    if !places.is_full() && !case.enrolled.holders().is_empty() {
         if args.json {
-            term.line(serde_json::json!({"released": false, "kill": case.open.seq.0, "signed": have, "needed": case.k}).to_string())?;
+            term.line(serde_json::json!({"released": false, "kill": case.open.seq.0, "signed": have, "needed": needed}).to_string())?;
         } else {
             term.line(format!(
-                "not released: {have} of {} signatures count for kill {}",
-                case.k, case.open.seq
+                "not released: {have} of {needed} signatures count for kill {}",
+                case.open.seq
             ))?;
         }
-        term.note(format!("{missing} more of {} must run `tacho release {} --key FILE`; who ordered the kill does not count",
-            case.enrolled.holders().len(), case.open.seq));
+        tell_missing(&case, &places, term);
         keeper.close()?;
         return Ok(Exit::Negative);
     }
@@ -118,7 +117,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         actor,
         case.open.seq,
         counted,
-        case.k,
+        needed.max(1),
         case.single,
         &args.reason,
     )?;
@@ -149,6 +148,21 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         }
     }
     Ok(Exit::Done)
+}
+
+/// Says who must still sign, and why so many.
+fn tell_missing(case: &Case, places: &Places, term: &mut Term) {
+    for ((rule, group), missing) in places.open() {
+        term.note(format!(
+            "{missing} more of `{}` must run `tacho release {} --key FILE` (rule `{}`); who ordered the kill does not count",
+            safe(group.as_str()),
+            case.open.seq,
+            safe(rule.as_str()),
+        ));
+    }
+    if case.initiator.is_none() && !case.single {
+        term.note("nobody signed for the kill, so one more is asked for than by the policy: whoever ordered it may be among those who sign");
+    }
 }
 
 fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
@@ -182,8 +196,7 @@ fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
     let leaf = tree::leaf_hash(&shown.bytes);
     let record = shown.meaning.map_err(Failure::new)?;
     let enrolled = Enrolled::read(&view)?;
-    let people = enrolled.holders().len();
-    let single = people <= 1;
+    let initiator = acts::signed_by(&record, &enrolled);
     let mut approvals = Vec::new();
     view.of_kind(tacho_schemas::Kind::Approval, |shown| {
         if let (true, Ok(record)) = (shown.in_tree, &shown.meaning)
@@ -191,26 +204,98 @@ fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
             && approval.target == open.seq
             && approval.request_digest == leaf
             && approval.answer == Answer::Approve
-            && let Some(signer) = enrolled.signer_at(&approval.act.key, shown.seq)
+            // Who came after the kill does not release it, nor who has left since.
+            && let Some(signer) = enrolled.signer_at(&approval.act.key, open.seq)
+            && signer.until.is_none()
             && approval.not_after.is_none_or(|end| end.0 > now())
-            && !approvals
-                .iter()
-                .any(|(_, holder): &(Seq, Id)| *holder == signer.holder)
         {
-            approvals.push((shown.seq, signer.holder.clone()));
+            approvals.push(approver(signer, shown.seq, initiator.as_ref()));
         }
         Ok::<(), Failure>(())
     })?;
+    let single = enrolled.holders().len() <= 1;
+    let asks = asks(&view, open.seq, initiator.is_some(), single)?;
     Ok(Some(Case {
+        open,
         leaf,
-        initiator: record.actor.id.clone(),
+        initiator,
         enrolled,
         approvals,
-        // A kill needs no signature, so whoever ordered it may be one of those who sign: with another, it is never they alone.
-        k: if single { 1 } else { 2 },
+        asks,
         single,
-        open,
     }))
+}
+
+fn approver(signer: &Signer, seq: Seq, initiator: Option<&Id>) -> Approver {
+    Approver {
+        groups: signer.groups.clone(),
+        human: signer.holder.clone(),
+        initiator: initiator == Some(&signer.holder),
+        launcher: false,
+        seq,
+        weak: signer.assurance == Assurance::None,
+    }
+}
+
+/// What the policy in force asks for before this kill is released.
+///
+/// Where who ordered it must not count and nobody signed for it, it may be any of those who sign: one more is asked for, so that it
+/// is never they alone.
+fn asks(
+    view: &View<'_>,
+    kill: Seq,
+    signed: bool,
+    single: bool,
+) -> Result<Vec<Obligation>, Failure> {
+    let anybody = Accepts {
+        initiator: true,
+        launcher: true,
+        weak: true,
+    };
+    let of = |rule: &str, accepts| -> Result<Obligation, Failure> {
+        Ok(Obligation {
+            accepts,
+            group: Id::new("reviewers")?,
+            k: 1,
+            rule: Id::new(rule)?,
+            ttl_secs: None,
+        })
+    };
+    if single {
+        // There is nobody else who could.
+        return Ok(vec![of("single-person", anybody)?]);
+    }
+    let policies = match source::in_force(view, None)? {
+        Some((_, policies)) => policies,
+        None => source::policy_of(Preset::Standard)?,
+    };
+    let request = Request::deed(
+        Principal::Human(acts::user()?.id),
+        Act::Release,
+        kill.to_string(),
+    );
+    let verdict = policies.decide(&request, &Facts::default());
+    let mut asks = match verdict.decision {
+        Decision::Hold => verdict.obligations,
+        // A policy that asks for nobody: somebody signs all the same.
+        Decision::Allow => vec![of("release", anybody)?],
+        Decision::Deny(_) => {
+            return Err(Failure::new(format!(
+                "the policy `{}` lets nobody release: {}",
+                safe(policies.name()),
+                safe(&verdict.reason)
+            ))
+            .hint("`tacho serve --preset NAME` puts another policy into force"));
+        }
+    };
+    for ask in &mut asks {
+        // Among several, nobody both stops and frees, whatever the policy accepts.
+        ask.accepts.initiator = false;
+        if !signed {
+            ask.k = ask.k.saturating_add(1);
+        }
+    }
+    Ok(asks)
 }
 
 fn now() -> i64 {
@@ -218,7 +303,7 @@ fn now() -> i64 {
 }
 
 /// Has the person sign for the release, and writes that down.
-fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(Seq, Id), Failure> {
+fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<Approver, Failure> {
     let (key, human) = find_key(Some(&key.to_owned()))?;
     let fingerprint = human.fingerprint();
     let Some(signer) = case.enrolled.signer(&fingerprint) else {
@@ -226,7 +311,11 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
             Failure::new("this key is nobody's in the log").hint("`tacho approver add` enrols it")
         );
     };
-    if !case.single && signer.holder == case.initiator {
+    if signer.since >= case.open.seq {
+        return Err(Failure::new("this key was enrolled after the kill")
+            .hint("whoever was enrolled before it must sign"));
+    }
+    if !case.single && case.initiator.as_ref() == Some(&signer.holder) {
         return Err(Failure::new("who ordered the kill cannot release it")
             .hint("another enrolled person must sign"));
     }
@@ -255,7 +344,7 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
         target: case.open.seq,
         answer: Answer::Approve,
         not_after: Some(statement.not_after),
-        act: Act {
+        act: human::Act {
             key: fingerprint,
             assurance: Some(signer.assurance),
             statement: Blob::new(text.into_bytes())?,
@@ -269,7 +358,8 @@ fn sign(keeper: &Keeper<'_>, case: &Case, key: &Path, reason: &str) -> Result<(S
     if let Some(auth) = &mut way.auth {
         auth.key = Some(fingerprint);
     }
-    Ok((keeper.append(event, way)?, signer.holder.clone()))
+    let seq = keeper.append(event, way)?;
+    Ok(approver(signer, seq, case.initiator.as_ref()))
 }
 
 /// Has the one person look at what they release.
