@@ -67,6 +67,8 @@ fn a_scope_ends_its_own_cells_and_no_others() {
     let user = User::new();
     let mut one = user.start(&["--name", "one"], &hiders("91001"));
     let mut two = user.start(&["--name", "two"], &hiders("91002"));
+    let status = json(&user.run(["status", "--json"]));
+    assert_eq!(status["cells"].as_array().unwrap().len(), 2, "{status}");
     let killed = json(&user.run(["kill", "agent:one", "--reason", "a test", "--json"]));
     assert_eq!(killed["killed"], "agent:one");
     assert_eq!(one.wait().unwrap().code(), Some(137));
@@ -86,6 +88,10 @@ fn a_scope_ends_its_own_cells_and_no_others() {
     );
     user.run(["kill", "all", "--reason", "the end of the test"]);
     assert_eq!(two.wait().unwrap().code(), Some(137));
+    let status = user.run(["status", "--json"]);
+    assert_eq!(status.status.code(), Some(4), "{}", said(&status));
+    assert_eq!(json(&status)["killed"], serde_json::json!(["agent:one"]));
+    assert_eq!(json(&status)["kills"].as_array().unwrap().len(), 2);
     assert_eq!(marked("91002"), 0);
 }
 
