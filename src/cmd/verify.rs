@@ -18,7 +18,7 @@ use tacho_schemas::{Fixed, Seq};
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
 
-mod switch;
+pub(crate) mod switch;
 
 /// Check that the log is what it was when it was written
 ///
