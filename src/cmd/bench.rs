@@ -8,7 +8,9 @@ mod corpus;
 mod floor;
 mod gate;
 mod ground;
+mod run;
 mod stats;
+mod switch;
 mod table;
 mod verify;
 
@@ -43,6 +45,12 @@ enum What {
     /// How fast the gate answers
     #[command(after_help = "Example:\n  tacho bench gate --quick")]
     Gate(Options),
+    /// How fast the off switch is
+    #[command(after_help = "Example:\n  tacho bench switch --quick")]
+    Switch(Options),
+    /// What a cell costs
+    #[command(after_help = "Example:\n  tacho bench run --json")]
+    Run(Options),
     /// Verify one log and say what that took, for `bench verify`
     #[command(hide = true)]
     Child {
@@ -82,6 +90,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         What::Append(options) => (options, append::measure),
         What::Verify(options) => (options, verify::measure),
         What::Gate(options) => (options, gate::measure),
+        What::Switch(options) => (options, switch::measure),
+        What::Run(options) => (options, run::measure),
         What::Child { log } => return verify::child(log, term),
     };
     let ground = Ground::make(options.dir.as_deref(), place)?;

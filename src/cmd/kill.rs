@@ -77,6 +77,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let killed = flagged.as_ref().cloned().unwrap_or_else(|_| target.clone());
     let mut ended = Ended::default();
     let mut done = Vec::new();
+    // Made durable beside it: the disk and the processes do not wait for each other.
+    let durable = {
+        let switch = switch.clone();
+        std::thread::spawn(move || (switch.sync(), place::boottime()))
+    };
     for (held, card) in cells.into_iter().filter(|(_, card)| card.is_under(&killed)) {
         let of_this = match args.freeze {
             true => {
@@ -95,10 +100,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     }
     let cells = done;
     let t_empty = place::boottime()?;
-    let synced = switch.sync();
-    let t_flag = (flagged.is_ok() && synced.is_ok())
-        .then(place::boottime)
-        .transpose()?;
+    let (synced, t_flag) = match durable.join() {
+        Ok((synced, at)) => (synced, at?),
+        Err(_) => (switch.sync(), place::boottime()?),
+    };
+    let t_flag = (flagged.is_ok() && synced.is_ok()).then_some(t_flag);
     let stop = Stop {
         t_order,
         t_empty: (ended.survivors == 0).then_some(t_empty),
