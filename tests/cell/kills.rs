@@ -21,11 +21,11 @@ touch ready
 sleep MARK
 ";
 
-fn hiders(mark: &str) -> String {
+pub(crate) fn hiders(mark: &str) -> String {
     HIDERS.replace("MARK", mark)
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(output)))
 }
 
