@@ -380,7 +380,7 @@ fn a_lease_is_fresh_only_in_its_time_its_boot_and_its_log_and_by_a_clock() {
     assert!(switch.leases().unwrap().is_empty());
     let grant = || switch.grant(&target, boot, until).unwrap();
     grant();
-    assert_eq!(switch.leases().unwrap(), [target.clone()]);
+    assert_eq!(switch.leases().unwrap(), std::slice::from_ref(&target));
     for (what, now, fresh) in [
         ("in its time", Some((boot, 999)), true),
         ("at its end", Some((boot, 1_000)), false),
@@ -398,9 +398,7 @@ fn a_lease_is_fresh_only_in_its_time_its_boot_and_its_log_and_by_a_clock() {
     let good = fs::read_to_string(&path).unwrap();
     let deeds: &[(&str, &dyn Fn())] = &[
         ("empty", &|| fs::write(&path, "").unwrap()),
-        ("cut", &|| {
-            fs::write(&path, &good[..good.len() - 1]).unwrap()
-        }),
+        ("cut", &|| fs::write(&path, good.trim_end()).unwrap()),
         ("longer", &|| {
             fs::write(&path, format!("{good}1\n")).unwrap()
         }),
