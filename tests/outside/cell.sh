@@ -170,10 +170,14 @@ line() {
     esac
 }
 
+# A disk with much to write lets a gate wait for it: what is tested here is not how long.
+answers() { [[ $(as "$tacho" status --json) == *'"gate":{'* ]]; }
+
 # inside LEVEL COMMAND...: `tacho run` in the workspace.
 inside() {
     local level=$1
     shift
+    until_ answers
     (cd "$ws" && as ANTHROPIC_BASE_URL="http://127.0.0.1:$port" ANTHROPIC_API_KEY=none OPENAI_API_KEY=none DISABLE_TELEMETRY=1 \
         DISABLE_AUTOUPDATER=1 CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 timeout 300 "$tacho" run ${level:+--level "$level"} \
         --name "$kind" "${shown[@]}" --env DISABLE_TELEMETRY --env DISABLE_AUTOUPDATER --env CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC \
@@ -406,8 +410,13 @@ nested() {
     fi
 }
 
+gate= model=
+trap 'kill $gate $model 2>/dev/null' EXIT
+trap 'exit 143' TERM INT
 mkdir -p "$cache"
 echo "real agents in a cell"
+# What builds left to be written would make each record wait for it.
+timeout 300 sync
 missing=
 for need in python3 git ssh-keygen setpriv timeout; do
     command -v $need >/dev/null || missing="$missing $need"
