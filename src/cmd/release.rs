@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tacho_policy::hold::{Accepts, Places};
 use tacho_policy::{Act, Approver, Decision, Facts, Obligation, Preset, Principal, Request};
+use tacho_recorder::acts::Fold;
 use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::{Enrolled, Signer};
 use tacho_recorder::read::View;
@@ -32,8 +33,8 @@ const HOUR: i64 = 3_600_000_000_000;
 /// Undo a kill
 ///
 /// Each enrolled person who wants it signs with their own key; who ordered the kill does not count, nor who came after it. When as
-/// many have signed as the policy in force asks for (one more, if nobody signed for the kill), it is recorded and the switch is armed
-/// again. Where at most one person is enrolled, that person may release their own kill, after typing the first eight digits of its
+/// many have signed as the policy in force asks for (one more, if nobody signed for the kill; never fewer than two where three are
+/// enrolled), it is recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own kill, after typing the first eight digits of its
 /// hash.
 #[derive(clap::Args, Debug)]
 #[command(
@@ -194,27 +195,23 @@ fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
     };
     let shown = view.record(open.seq)?;
     let leaf = tree::leaf_hash(&shown.bytes);
-    let record = shown.meaning.map_err(Failure::new)?;
-    let enrolled = Enrolled::read(&view)?;
-    let initiator = acts::signed_by(&record, &enrolled);
+    let acts = Fold::read(&view)?;
+    let enrolled = acts.enrolled().clone();
+    let initiator = acts.signed_for(open.seq).cloned();
     let mut approvals = Vec::new();
-    view.of_kind(tacho_schemas::Kind::Approval, |shown| {
-        if let (true, Ok(record)) = (shown.in_tree, &shown.meaning)
+    for (seq, _) in acts.approvals_of(open.seq, Time(now())) {
+        if let Ok(record) = view.record(seq)?.meaning
             && let Body::Approval(approval) = &record.body
-            && approval.target == open.seq
-            && approval.request_digest == leaf
-            && approval.answer == Answer::Approve
             // Who came after the kill does not release it, nor who has left since.
             && let Some(signer) = enrolled.signer_at(&approval.act.key, open.seq)
             && signer.until.is_none()
-            && approval.not_after.is_none_or(|end| end.0 > now())
         {
-            approvals.push(approver(signer, shown.seq, initiator.as_ref()));
+            approvals.push(approver(signer, seq, initiator.as_ref()));
         }
-        Ok::<(), Failure>(())
-    })?;
+    }
     let single = enrolled.holders().len() <= 1;
-    let asks = asks(&view, open.seq, initiator.is_some(), single)?;
+    let least = acts.people_to_release(open.seq);
+    let asks = asks(&view, open.seq, initiator.is_some(), single, least)?;
     Ok(Some(Case {
         open,
         leaf,
@@ -246,6 +243,7 @@ fn asks(
     kill: Seq,
     signed: bool,
     single: bool,
+    least: u64,
 ) -> Result<Vec<Obligation>, Failure> {
     let anybody = Accepts {
         initiator: true,
@@ -294,6 +292,10 @@ fn asks(
         if !signed {
             ask.k = ask.k.saturating_add(1);
         }
+    }
+    let all: u64 = asks.iter().map(|ask| ask.k).sum();
+    if let Some(ask) = asks.first_mut() {
+        ask.k = ask.k.saturating_add(least.saturating_sub(all));
     }
     Ok(asks)
 }

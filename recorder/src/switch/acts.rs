@@ -1,20 +1,17 @@
 //! The records that the off switch leaves, as events.
 
 use nix::unistd::geteuid;
-use tacho_schemas::act::{NAMESPACE, Statement, Verb};
-use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Drill, Kill, Lease, Release, Trigger};
 use tacho_schemas::body::log::{Alarm, Severity};
 use tacho_schemas::body::work::{Outcome, Status, Stop};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
-use tacho_schemas::record::{Actor, ActorType, Auth, Record, Via};
+use tacho_schemas::record::{Actor, ActorType, Auth, Via};
 use tacho_schemas::scalar::Set;
 use tacho_schemas::{Id, Seq};
 
 use super::Target;
 use crate::draft::Way;
-use crate::enrol::Enrolled;
 use crate::error::Result;
 use crate::run::Level;
 
@@ -66,26 +63,6 @@ pub struct Ordered {
     pub t_flag: Option<u64>,
     /// A signature, where a key was at hand.
     pub act: Option<Act>,
-}
-
-/// The human whose signature a kill carries, if it is one over this very kill by a key that was enrolled.
-pub fn signed_by(record: &Record, enrolled: &Enrolled) -> Option<Id> {
-    let Body::Kill(kill) = &record.body else {
-        return None;
-    };
-    let act = kill.act.as_ref()?;
-    let signer = enrolled.signer_at(&act.key, record.seq)?;
-    let target = Target::from_fields(kill.scope, kill.target.as_ref(), kill.about)?;
-    let text = std::str::from_utf8(act.statement.as_slice()).ok()?;
-    let statement: Statement = text.parse().ok()?;
-    if (statement.verb, statement.scope, statement.key)
-        != (Verb::Kill, Some(target.to_string()), act.key)
-    {
-        return None;
-    }
-    let blob = act.sshsig.as_slice();
-    signer.key.verify(NAMESPACE, text.as_bytes(), blob).ok()?;
-    Some(signer.holder.clone())
 }
 
 /// The switch is engaged.
