@@ -443,7 +443,7 @@ pub(super) fn words(name: &str) -> String {
 
 /// A moment to the second.
 pub(super) fn moment(time: Time) -> String {
-    format!("{:.19} UTC", time.to_string()).replace('T', " ")
+    format!("{:.19} UTC", time.to_string().replace('T', " "))
 }
 
 fn stopped(stop: &Stop) -> String {
