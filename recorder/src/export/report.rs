@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
+use tacho_schemas::Time;
 use tacho_schemas::record::Role;
 use tacho_schemas::verify::{Breach, Report};
-use tacho_schemas::Time;
 
 use super::Losses;
 use super::bundle;
@@ -151,7 +151,11 @@ pub fn write(
     };
     let tally = page.write(&bytes)?;
     let written = page.html.finish()?;
-    let losses = told.told.losses.iter().map(|loss| (loss.what.to_string(), loss.count));
+    let losses = told
+        .told
+        .losses
+        .iter()
+        .map(|loss| (loss.what.to_string(), loss.count));
     Ok(Made {
         losses: losses.collect(),
         shown: told.report.shown,
@@ -166,10 +170,16 @@ pub fn write(
 /// What is gone is gone, and the report says so. Of a log that breaks any other rule there is nothing to report but that.
 fn sound(log: &Report) -> Result<()> {
     let violations = &log.integrity.violations;
-    match violations.iter().find(|violation| violation.breach != Breach::Hole) {
+    match violations
+        .iter()
+        .find(|violation| violation.breach != Breach::Hole)
+    {
         None => Ok(()),
         Some(violation) => {
-            let what = format!("the log does not verify, so no report is made of it: {}", violation.what);
+            let what = format!(
+                "the log does not verify, so no report is made of it: {}",
+                violation.what
+            );
             Err(Error::new(ErrorKind::Corrupt, what)
                 .with_hint("run `tacho verify` to see what is still proven"))
         }
@@ -184,7 +194,8 @@ fn within_budget(reader: &Reader, gathered: &mut Gathered) -> Result<()> {
     for seq in gathered.mutations.seqs.iter().rev() {
         let shown = view.record(*seq)?;
         let files = shown.descriptors().into_iter();
-        let files = files.filter(|(role, _)| matches!(role, Role::Before | Role::After | Role::Diff));
+        let files =
+            files.filter(|(role, _)| matches!(role, Role::Before | Role::After | Role::Diff));
         let texts = shown.row.content.iter().flat_map(|held| held.values());
         let texts = texts.map(|salted| u64::try_from(salted.bytes.len()).unwrap_or(u64::MAX));
         let mut bytes = files.map(|(_, descriptor)| descriptor.size).chain(texts);
@@ -221,7 +232,10 @@ impl Drop for Beside {
 
 /// What a policy for scripts and styles names an inline one by.
 fn csp_hash(text: &str) -> String {
-    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())))
+    format!(
+        "'sha256-{}'",
+        STANDARD.encode(Sha256::digest(text.as_bytes()))
+    )
 }
 
 impl Page<'_> {
@@ -236,7 +250,8 @@ impl Page<'_> {
         self.lineage()?;
         self.incident()?;
         self.how_to_check()?;
-        self.html.raw("</main>\n<script type=\"text/plain\" id=\"evidence\">\n")?;
+        self.html
+            .raw("</main>\n<script type=\"text/plain\" id=\"evidence\">\n")?;
         self.html.base64(evidence)?;
         // The text of the script is what its hash in the head is over: not a byte more.
         self.html.raw("</script>\n<script>")?;
@@ -252,11 +267,21 @@ impl Page<'_> {
             csp_hash(STYLE), csp_hash(SCRIPT), Esc(&title)
         ))?;
         self.html.raw(STYLE)?;
-        let origin = self.log.origin.as_ref().map_or("", |origin| origin.as_str());
+        let origin = self
+            .log
+            .origin
+            .as_ref()
+            .map_or("", |origin| origin.as_str());
         let filter = self.ask.filter.to_string();
-        let filter = if filter.is_empty() { "all records".to_owned() } else { filter };
+        let filter = if filter.is_empty() {
+            "all records".to_owned()
+        } else {
+            filter
+        };
         let period = match (self.gathered.first, self.gathered.last) {
-            (Some(first), Some(last)) => format!("{} to {}", cards::moment(first), cards::moment(last)),
+            (Some(first), Some(last)) => {
+                format!("{} to {}", cards::moment(first), cards::moment(last))
+            }
             _ => "no records".to_owned(),
         };
         self.html.put(format_args!(
@@ -275,13 +300,18 @@ impl Page<'_> {
             self.told.report.shown, self.log.size
         ))?;
         for loss in losses {
-            self.html.put(format_args!("<li>{} {}</li>\n", loss.count, Esc(loss.what.as_str())))?;
+            self.html.put(format_args!(
+                "<li>{} {}</li>\n",
+                loss.count,
+                Esc(loss.what.as_str())
+            ))?;
         }
         self.html.raw("</ul>\n<h3>Sources</h3>\n<ul>\n")?;
         for source in &self.ask.framework.sources {
             self.html.put(format_args!(
                 "<li>{}: <a href=\"{1}\" rel=\"noreferrer\">{1}</a></li>\n",
-                Esc(&source.title), Esc(&source.url)
+                Esc(&source.title),
+                Esc(&source.url)
             ))?;
         }
         self.html.raw("</ul>\n</section>\n")

@@ -73,10 +73,10 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     // A wrong name is said before any work.
     let framework = report::framework(&args.framework)?;
     if args.out.as_os_str() == "-" {
-        return Err(
-            Failure::new("a report is given its name when it is whole, so it needs a file")
-                .hint("name a file"),
-        );
+        return Err(Failure::new(
+            "a report is given its name when it is whole, so it needs a file",
+        )
+        .hint("name a file"));
     }
     let mut all = vec![filter(&args.filter)?];
     for (key, time) in [("since", &args.since), ("until", &args.until)] {
@@ -149,7 +149,9 @@ fn tell(args: &Args, made: &Made, term: &mut Term) -> Result<(), Failure> {
     ))?;
     say_losses(&made.losses, term);
     if !made.report.is_good() {
-        term.note("the log has no good verdict, and the report says so first: `tacho verify` says why");
+        term.note(
+            "the log has no good verdict, and the report says so first: `tacho verify` says why",
+        );
     }
     Ok(())
 }

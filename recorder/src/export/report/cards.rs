@@ -38,7 +38,11 @@ const WORDS: [(Field, &str); 8] = [
 impl Page<'_> {
     pub(super) fn mutations(&mut self) -> Result<()> {
         let list = std::mem::replace(&mut self.gathered.mutations, Newest::none());
-        self.section("changes", "Changes of the agent and its pipeline", &list)?;
+        self.section(
+            ("changes", "Changes"),
+            "Changes of the agent and its pipeline",
+            &list,
+        )?;
         for seq in list.seqs.iter().rev() {
             let shown = self.read(*seq)?;
             if let Ok(record) = &shown.meaning {
@@ -52,12 +56,25 @@ impl Page<'_> {
         let Body::Mutation(body) = &record.body else {
             return Ok(());
         };
-        let parts: Vec<_> = body.parts.iter().flatten().map(|part| words(part.name())).collect();
+        let parts: Vec<_> = body
+            .parts
+            .iter()
+            .flatten()
+            .map(|part| words(part.name()))
+            .collect();
         let name = shown.text(Field::Path).or_else(|| shown.text(Field::Name));
-        let title = format!("{} {}", words(body.change.name()), name.unwrap_or("(no path)"));
+        let title = format!(
+            "{} {}",
+            words(body.change.name()),
+            name.unwrap_or("(no path)")
+        );
         self.card(shown, record, &title)?;
         self.facts_begin()?;
-        let parts = if parts.is_empty() { "none named".to_owned() } else { parts.join(", ") };
+        let parts = if parts.is_empty() {
+            "none named".to_owned()
+        } else {
+            parts.join(", ")
+        };
         self.fact("Parts", &parts)?;
         let known = match body.known.name() {
             "observed" => "seen by the watcher; nobody declared it",
@@ -86,7 +103,14 @@ impl Page<'_> {
         for (role, descriptor) in shown.descriptors() {
             if matches!(role, Role::Before | Role::After) {
                 let said = format!("{} bytes, SHA-256 {}", descriptor.size, descriptor.sha256);
-                self.fact(if role == Role::Before { "Before" } else { "After" }, &said)?;
+                self.fact(
+                    if role == Role::Before {
+                        "Before"
+                    } else {
+                        "After"
+                    },
+                    &said,
+                )?;
             }
             match role {
                 Role::Before => before = Some(descriptor.blake3),
@@ -96,9 +120,14 @@ impl Page<'_> {
             }
         }
         self.facts_end()?;
-        let source = body.rationale.as_ref().map_or("absent", |r| r.source.name());
+        let source = body
+            .rationale
+            .as_ref()
+            .map_or("absent", |r| r.source.name());
         match source {
-            "absent" => self.html.raw("<p class=\"absent\">No rationale was given.</p>\n")?,
+            "absent" => self
+                .html
+                .raw("<p class=\"absent\">No rationale was given.</p>\n")?,
             source => self.html.put(format_args!(
                 "<p class=\"source\">Why, as is said. Source: {}.</p>\n",
                 Esc(words(source))
@@ -128,7 +157,10 @@ impl Page<'_> {
         if before.len().max(after.len()) > DIFFED {
             return self.html.raw("<p class=\"absent\">The files are too long for a diff here; they are in the evidence.</p>\n");
         }
-        let (before, after) = (String::from_utf8_lossy(&before), String::from_utf8_lossy(&after));
+        let (before, after) = (
+            String::from_utf8_lossy(&before),
+            String::from_utf8_lossy(&after),
+        );
         let diff = TextDiff::from_lines(&*before, &*after);
         let text = diff.unified_diff().header("before", "after").to_string();
         self.diff(text.as_bytes(), false)
@@ -142,7 +174,9 @@ impl Page<'_> {
         let role = if kept { " data-role=\"4\"" } else { "" };
         let attribute = if cut { " data-cut" } else { "" };
         // HTML drops a line feed right behind the tag, so one stands there to be dropped.
-        self.html.put(format_args!("<pre class=\"diff\" tabindex=\"0\" aria-label=\"difference\"{role}{attribute}>\n"))?;
+        self.html.put(format_args!(
+            "<pre class=\"diff\" tabindex=\"0\" aria-label=\"difference\"{role}{attribute}>\n"
+        ))?;
         for line in text.split_inclusive('\n').take(LINES) {
             let class = match line.as_bytes().first() {
                 _ if line.starts_with("+++") || line.starts_with("---") => "h",
@@ -153,7 +187,10 @@ impl Page<'_> {
             };
             match class {
                 "" => self.html.put(format_args!("{}", Block(line)))?,
-                class => self.html.put(format_args!("<span class=\"{class}\">{}</span>", Block(line)))?,
+                class => self.html.put(format_args!(
+                    "<span class=\"{class}\">{}</span>",
+                    Block(line)
+                ))?,
             }
         }
         self.html.raw("</pre>\n")?;
@@ -161,24 +198,36 @@ impl Page<'_> {
             self.html.raw("<p class=\"cut\">This difference was made for the report, from the two files.</p>\n")?;
         }
         if cut {
-            self.html.put(format_args!("<p class=\"cut\">{LINES} of {all} lines shown; all are in the evidence.</p>\n"))?;
+            self.html.put(format_args!(
+                "<p class=\"cut\">{LINES} of {all} lines shown; all are in the evidence.</p>\n"
+            ))?;
         }
         Ok(())
     }
 
     pub(super) fn holds(&mut self) -> Result<()> {
         let list = std::mem::replace(&mut self.gathered.holds, Newest::none());
-        self.section("holds", "Holds and approvals", &list)?;
+        self.section(("holds", "Holds"), "Holds and approvals", &list)?;
         for seq in list.seqs.iter().rev() {
             let shown = self.read(*seq)?;
             let Ok(record) = &shown.meaning else { continue };
-            let Body::Action(body) = &record.body else { continue };
+            let Body::Action(body) = &record.body else {
+                continue;
+            };
             self.card(&shown, record, &format!("hold of {}", body.tool))?;
             self.facts_begin()?;
-            let asked = body.verdict.iter().flat_map(|v| v.obligations.iter().flatten());
+            let asked = body
+                .verdict
+                .iter()
+                .flat_map(|v| v.obligations.iter().flatten());
             for asked in asked {
-                let rule = asked.rule.as_ref().map_or("unnamed", |rule| rule.as_str());
-                let said = format!("{} of group `{}`, by rule `{rule}`", asked.k, asked.group);
+                let rule = asked.rule.as_ref().map(|rule| format!(", by rule {rule}"));
+                let said = format!(
+                    "{} of group {}{}",
+                    asked.k,
+                    asked.group,
+                    rule.unwrap_or_default()
+                );
                 self.fact("Waits for", &said)?;
             }
             let said = self.gathered.said.get(seq).cloned().unwrap_or_default();
@@ -187,14 +236,22 @@ impl Page<'_> {
             }
             match self.gathered.decided.get(seq).cloned() {
                 Some(decided) => {
-                    let why = decided.why.map_or(String::new(), |why| format!(", {}", words(&why)));
+                    let why = decided
+                        .why
+                        .map_or(String::new(), |why| format!(", {}", words(&why)));
                     let word = match decided.decision {
                         Decision::Allow => "allowed",
                         _ => "denied",
                     };
-                    self.fact_of("Ended", decided.seq, decided.time, &format!(
-                        "{word}{why}, {} after it began", span(record.time, decided.time)
-                    ))?;
+                    self.fact_of(
+                        "Ended",
+                        decided.seq,
+                        decided.time,
+                        &format!(
+                            "{word}{why}, {} after it began",
+                            span(record.time, decided.time)
+                        ),
+                    )?;
                 }
                 None => self.fact("Ended", "not in this log yet")?,
             }
@@ -212,40 +269,62 @@ impl Page<'_> {
         };
         let quick = said.time.0.saturating_sub(since.0) < 2_000_000_000;
         let quick = if quick { " (within two seconds)" } else { "" };
-        let text = format!("{} {answer}, {} after{quick}", said.by, span(since, said.time));
+        let text = format!(
+            "{} {answer}, {} after{quick}",
+            said.by,
+            span(since, said.time)
+        );
         self.fact_of("Answer", said.seq, said.time, &text)
     }
 
     pub(super) fn switch(&mut self) -> Result<()> {
         let kills = std::mem::replace(&mut self.gathered.kills, Newest::none());
-        self.section("switch", "The off switch", &kills)?;
+        self.section(("switch", "Kills"), "The off switch", &kills)?;
         self.invariants()?;
         for seq in kills.seqs.iter().rev() {
             let shown = self.read(*seq)?;
             let Ok(record) = &shown.meaning else { continue };
-            let Body::Kill(body) = &record.body else { continue };
+            let Body::Kill(body) = &record.body else {
+                continue;
+            };
             let target = match (&body.target, body.about) {
                 (Some(id), _) => format!(" {id}"),
                 (_, Some(seq)) => format!(" #{seq}"),
                 _ => String::new(),
             };
-            self.card(&shown, record, &format!("kill of {}{target}", words(body.scope.name())))?;
+            self.card(
+                &shown,
+                record,
+                &format!("kill of {}{target}", words(body.scope.name())),
+            )?;
             self.facts_begin()?;
             self.fact("Engaged by", words(body.trigger.name()).as_str())?;
             let ended = self.gathered.ended.get(seq).cloned().unwrap_or_default();
             match &ended.stop {
-                Some((seq, stop)) => self.fact("Stopped", &format!("{} (record #{seq})", stopped(stop)))?,
-                None => self.fact("Stopped", "no process was running under it, or none is recorded")?,
+                Some((seq, stop)) => {
+                    self.fact("Stopped", &format!("{} (record #{seq})", stopped(stop)))?
+                }
+                None => self.fact(
+                    "Stopped",
+                    "no process was running under it, or none is recorded",
+                )?,
             }
             for said in self.gathered.said.get(seq).cloned().unwrap_or_default() {
                 self.said(record.time, &said)?;
             }
             match ended.release {
                 Some((seq, time, k, single)) => {
-                    let single = if single { "; a single person did it" } else { "" };
-                    self.fact_of("Released", seq, time, &format!(
-                        "by {k} needed, {} after{single}", span(record.time, time)
-                    ))?;
+                    let single = if single {
+                        "; a single person did it"
+                    } else {
+                        ""
+                    };
+                    self.fact_of(
+                        "Released",
+                        seq,
+                        time,
+                        &format!("by {k} needed, {} after{single}", span(record.time, time)),
+                    )?;
                 }
                 None => self.fact("Released", "no")?,
             }
@@ -254,15 +333,31 @@ impl Page<'_> {
             self.html.raw("</article>\n")?;
         }
         let drills = std::mem::replace(&mut self.gathered.drills, Newest::none());
-        self.html.put(format_args!("<h3 id=\"drills\">Drills</h3>\n<p class=\"count\">{}</p>\n", shown_of(&drills)))?;
+        self.html.put(format_args!(
+            "<h3 id=\"drills\">Drills</h3>\n<p class=\"count\">Drills: {}</p>\n",
+            shown_of(&drills)
+        ))?;
         for seq in drills.seqs.iter().rev() {
             let shown = self.read(*seq)?;
             let Ok(record) = &shown.meaning else { continue };
-            let Body::Drill(body) = &record.body else { continue };
-            self.card(&shown, record, if body.passed { "drill, passed" } else { "drill, FAILED" })?;
+            let Body::Drill(body) = &record.body else {
+                continue;
+            };
+            self.card(
+                &shown,
+                record,
+                if body.passed {
+                    "drill, passed"
+                } else {
+                    "drill, FAILED"
+                },
+            )?;
             self.facts_begin()?;
             if let Some(confinement) = body.confinement {
-                self.fact("Tried on", &format!("a scratch cell: {}", words(confinement.name())))?;
+                self.fact(
+                    "Tried on",
+                    &format!("a scratch cell: {}", words(confinement.name())),
+                )?;
             }
             self.fact("Stopped", &stopped(&body.stop))?;
             self.facts_end()?;
@@ -287,16 +382,30 @@ impl Page<'_> {
                 answer.name, Esc(answer.says)
             ))?;
             let list = |seqs: &mut dyn Iterator<Item = Seq>| {
-                seqs.take(8).map(|seq| format!("#{seq}")).collect::<Vec<_>>().join(" ")
+                seqs.take(8)
+                    .map(|seq| format!("#{seq}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             };
             match answer.breaks.is_empty() {
-                true => self.html.put(format_args!("{}", list(&mut answer.proves.iter().copied())))?,
-                false => for breach in answer.breaks.iter().take(8) {
-                    self.html.put(format_args!("<span class=\"block\">#{}: {}</span>", breach.seq, Esc(&breach.why)))?;
-                },
+                true => self
+                    .html
+                    .put(format_args!("{}", list(&mut answer.proves.iter().copied())))?,
+                false => {
+                    for breach in answer.breaks.iter().take(8) {
+                        self.html.put(format_args!(
+                            "<span class=\"block\">#{}: {}</span>",
+                            breach.seq,
+                            Esc(&breach.why)
+                        ))?;
+                    }
+                }
             }
             for note in answer.notes.iter().take(8) {
-                self.html.put(format_args!("<span class=\"block quiet\">{}</span>", Esc(note)))?;
+                self.html.put(format_args!(
+                    "<span class=\"block quiet\">{}</span>",
+                    Esc(note)
+                ))?;
             }
             self.html.raw("</td></tr>\n")?;
         }
@@ -305,7 +414,7 @@ impl Page<'_> {
 
     pub(super) fn alarms(&mut self) -> Result<()> {
         let list = std::mem::replace(&mut self.gathered.alarms, Newest::none());
-        self.section("alarms", "Alarms and gaps", &list)?;
+        self.section(("alarms", "Alarms and gaps"), "Alarms and gaps", &list)?;
         for seq in list.seqs.iter().rev() {
             let shown = self.read(*seq)?;
             let Ok(record) = &shown.meaning else { continue };
@@ -316,7 +425,12 @@ impl Page<'_> {
             };
             self.card(&shown, record, &title)?;
             self.facts_begin()?;
-            let about: Vec<_> = record.causes().iter().take(16).map(|seq| format!("#{seq}")).collect();
+            let about: Vec<_> = record
+                .causes()
+                .iter()
+                .take(16)
+                .map(|seq| format!("#{seq}"))
+                .collect();
             if !about.is_empty() {
                 self.fact("About", &about.join(" "))?;
             }
@@ -337,10 +451,10 @@ impl Page<'_> {
 
     // What cards are made of.
 
-    fn section(&mut self, id: &str, title: &str, list: &Newest) -> Result<()> {
+    fn section(&mut self, (id, what): (&str, &str), title: &str, list: &Newest) -> Result<()> {
         self.html.put(format_args!(
-            "<section id=\"{id}\" aria-labelledby=\"{id}-h\">\n<h2 id=\"{id}-h\">{title}</h2>\n<p class=\"count\">{}</p>\n",
-            shown_of(list)
+            "<section id=\"{id}\" aria-labelledby=\"{id}-h\">\n<h2 id=\"{id}-h\">{title}</h2>\n<p class=\"count\">{}: {}</p>\n",
+            what, shown_of(list)
         ))
     }
 
@@ -359,7 +473,8 @@ impl Page<'_> {
     fn time(&mut self, seq: Seq, time: Time) -> Result<()> {
         self.html.put(format_args!(
             "<time data-of=\"{seq}\" data-ns=\"{}\" datetime=\"{time}\">{}</time>",
-            time.0, moment(time)
+            time.0,
+            moment(time)
         ))
     }
 
@@ -372,12 +487,18 @@ impl Page<'_> {
     }
 
     fn fact(&mut self, name: &str, text: &str) -> Result<()> {
-        self.html.put(format_args!("<div><dt>{name}</dt><dd>{}</dd></div>\n", Esc(text)))
+        self.html.put(format_args!(
+            "<div><dt>{name}</dt><dd>{}</dd></div>\n",
+            Esc(text)
+        ))
     }
 
     /// A fact that another record shows.
     fn fact_of(&mut self, name: &str, seq: Seq, time: Time, text: &str) -> Result<()> {
-        self.html.put(format_args!("<div><dt>{name}</dt><dd>{} <span class=\"quiet\">(record #{seq}, ", Esc(text)))?;
+        self.html.put(format_args!(
+            "<div><dt>{name}</dt><dd>{} <span class=\"quiet\">(record #{seq}, ",
+            Esc(text)
+        ))?;
         self.time(seq, time)?;
         self.html.raw(")</span></dd></div>\n")
     }
@@ -387,11 +508,20 @@ impl Page<'_> {
         let said = match shown.meaning.as_ref().map(|record| (record, &record.body)) {
             Ok((record, Body::Action(body))) => match &body.verdict {
                 Some(verdict) if ours(record) => {
-                    let rules: Vec<_> = verdict.rules.iter().flatten().map(|rule| rule.as_str()).collect();
-                    let rules = if rules.is_empty() { String::new() } else { format!(", by {}", rules.join(", ")) };
+                    let rules: Vec<_> = verdict
+                        .rules
+                        .iter()
+                        .flatten()
+                        .map(|rule| rule.as_str())
+                        .collect();
+                    let rules = if rules.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", by {}", rules.join(", "))
+                    };
                     format!("#{action}: {}{rules}", verdict.decision)
                 }
-                _ => format!("#{action}, which only claims a decision"),
+                _ => format!("#{action}, a claim: no gate decided"),
             },
             _ => format!("#{action}, which is no action"),
         };
@@ -401,7 +531,9 @@ impl Page<'_> {
     /// The words of a record, each as somebody's.
     fn texts(&mut self, shown: &Shown) -> Result<()> {
         for (field, name) in WORDS {
-            let Some(text) = shown.text(field) else { continue };
+            let Some(text) = shown.text(field) else {
+                continue;
+            };
             let end = text.char_indices().nth(TEXT).map(|(at, _)| at);
             let cut = if end.is_some() { " data-cut" } else { "" };
             let part = end.and_then(|end| text.get(..end)).unwrap_or(text);
@@ -420,19 +552,25 @@ impl Page<'_> {
     /// Reads a record and takes out what is withheld.
     fn read(&mut self, seq: Seq) -> Result<Shown> {
         let mut shown = self.view.record(seq)?;
-        self.withhold.take_out(&mut shown, &mut super::Losses::new());
+        self.withhold
+            .take_out(&mut shown, &mut super::Losses::new());
         Ok(shown)
     }
 
     fn file(&self, name: &Hash) -> Result<Vec<u8>> {
-        Ok(self.view.snapshot().artefact(name)?.map(|kept| kept.bytes).unwrap_or_default())
+        Ok(self
+            .view
+            .snapshot()
+            .artefact(name)?
+            .map(|kept| kept.bytes)
+            .unwrap_or_default())
     }
 }
 
 fn shown_of(list: &Newest) -> String {
     match (list.seqs.len(), list.of) {
-        (_, 0) => "None in what was asked for.".to_owned(),
-        (shown, of) => format!("{shown} of {of} shown, the newest first."),
+        (_, 0) => "none in what was asked for".to_owned(),
+        (shown, of) => format!("{shown} of {of} shown, the newest first"),
     }
 }
 
@@ -451,7 +589,9 @@ fn stopped(stop: &Stop) -> String {
         Some(empty) => format!("after {}", duration(empty.saturating_sub(stop.t_order))),
         None => "never seen empty".to_owned(),
     };
-    let of = stop.processes.map_or(String::new(), |n| format!(" of {n} processes"));
+    let of = stop
+        .processes
+        .map_or(String::new(), |n| format!(" of {n} processes"));
     format!("{took}; {} left{of}", stop.survivors)
 }
 
@@ -480,8 +620,13 @@ mod tests {
     #[test]
     fn durations_are_short() {
         for (ns, text) in [
-            (0, "0 µs"), (999_999, "999 µs"), (1_000_000, "1 ms"), (1_250_000_000, "1.2 s"), (61_000_000_000, "1 min 1 s"),
-            (7_260_000_000_000, "2 h 1 min"), (90_000_000_000_000, "1 d 1 h"),
+            (0, "0 µs"),
+            (999_999, "999 µs"),
+            (1_000_000, "1 ms"),
+            (1_250_000_000, "1.2 s"),
+            (61_000_000_000, "1 min 1 s"),
+            (7_260_000_000_000, "2 h 1 min"),
+            (90_000_000_000_000, "1 d 1 h"),
         ] {
             assert_eq!(duration(ns), text);
         }

@@ -114,7 +114,11 @@ pub fn framework(name: &str) -> Result<Framework> {
         return Err(Error::new(ErrorKind::Usage, what).with_hint(format!("known are: {names}")));
     };
     toml::from_str(text).map_err(|e| {
-        Error::new(ErrorKind::Corrupt, format!("the data of `{name}` is malformed")).with_source(e)
+        Error::new(
+            ErrorKind::Corrupt,
+            format!("the data of `{name}` is malformed"),
+        )
+        .with_source(e)
     })
 }
 
@@ -123,7 +127,10 @@ impl Evidence {
     pub(super) fn filter(&self) -> Result<Option<Filter>> {
         let read = |text: &String| {
             Filter::parse(text, Time(0)).map_err(|e| {
-                Error::new(ErrorKind::Corrupt, format!("the filter of `{}`: {e}", self.what))
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("the filter of `{}`: {e}", self.what),
+                )
             })
         };
         self.filter.as_ref().map(read).transpose()
@@ -139,15 +146,29 @@ mod tests {
         for (name, _) in KNOWN {
             let read = framework(name).unwrap();
             assert_eq!(read.name, name);
-            assert!(read.sources.iter().all(|source| source.url.starts_with("https://")));
+            assert!(
+                read.sources
+                    .iter()
+                    .all(|source| source.url.starts_with("https://"))
+            );
             let mut ids: Vec<_> = read.controls.iter().map(|control| &control.id).collect();
             ids.sort_unstable();
             ids.dedup();
             assert_eq!(ids.len(), read.controls.len());
             for control in &read.controls {
-                assert_eq!(control.by == Reach::None, control.evidence.is_empty(), "{}", control.id);
+                assert_eq!(
+                    control.by == Reach::None,
+                    control.evidence.is_empty(),
+                    "{}",
+                    control.id
+                );
                 for evidence in &control.evidence {
-                    assert_ne!(evidence.filter.is_some(), evidence.check.is_some(), "{}", control.id);
+                    assert_ne!(
+                        evidence.filter.is_some(),
+                        evidence.check.is_some(),
+                        "{}",
+                        control.id
+                    );
                     assert_eq!(evidence.days.is_some(), evidence.check == Some(Check::Kept));
                     if let Some(filter) = evidence.filter().unwrap() {
                         assert!(!super::super::select::has_words(&filter), "{}", control.id);
@@ -155,7 +176,9 @@ mod tests {
                     }
                 }
                 // Nobody is called satisfied or partly so for having nothing at all.
-                assert!(control.evidence.is_empty() || control.evidence.iter().any(|e| !e.optional));
+                assert!(
+                    control.evidence.is_empty() || control.evidence.iter().any(|e| !e.optional)
+                );
             }
         }
     }

@@ -165,11 +165,17 @@ impl Gathered {
     ) -> Result<Self> {
         let mut rows = Vec::new();
         for control in &framework.controls {
-            let filters = control.evidence.iter().map(super::framework::Evidence::filter);
+            let filters = control
+                .evidence
+                .iter()
+                .map(super::framework::Evidence::filter);
             rows.push(filters.collect::<Result<Vec<_>>>()?);
         }
         let mut all = Self {
-            found: rows.iter().map(|row| vec![Found::default(); row.len()]).collect(),
+            found: rows
+                .iter()
+                .map(|row| vec![Found::default(); row.len()])
+                .collect(),
             selected: 0,
             first: None,
             last: None,
@@ -185,11 +191,19 @@ impl Gathered {
             scores: BTreeMap::new(),
             switch: switch::Fold::new().finish(None),
         };
-        select::each(dir, reader, (filter, size), |done, _| progress(done), |shown| {
-            trust(&shown)?;
-            all.take(&rows, &shown)
+        select::each(
+            dir,
+            reader,
+            (filter, size),
+            |done, _| progress(done),
+            |shown| {
+                trust(&shown)?;
+                all.take(&rows, &shown)
+            },
+        )?;
+        all.answer(&View::new(reader)?, size, |done| {
+            progress(size.saturating_add(done))
         })?;
-        all.answer(&View::new(reader)?, size, |done| progress(size.saturating_add(done)))?;
         Ok(all)
     }
 
@@ -292,15 +306,31 @@ impl Gathered {
     /// The records that the report shows something of.
     pub(super) fn shown(&self) -> BTreeSet<u64> {
         let lists = [
-            &self.mutations, &self.holds, &self.kills, &self.drills, &self.alarms, &self.generations,
+            &self.mutations,
+            &self.holds,
+            &self.kills,
+            &self.drills,
+            &self.alarms,
+            &self.generations,
         ];
         let cards = lists.into_iter().flat_map(|list| &list.seqs);
         let said = self.said.values().flatten().map(|said| &said.seq);
         let decided = self.decided.values().map(|decided| &decided.seq);
-        let stops = self.ended.values().filter_map(|ended| ended.stop.as_ref().map(|(seq, _)| seq));
-        let releases = self.ended.values().filter_map(|ended| ended.release.as_ref().map(|r| &r.0));
+        let stops = self
+            .ended
+            .values()
+            .filter_map(|ended| ended.stop.as_ref().map(|(seq, _)| seq));
+        let releases = self
+            .ended
+            .values()
+            .filter_map(|ended| ended.release.as_ref().map(|r| &r.0));
         let scores = self.scores.values().map(|score| &score.seq);
-        let all = cards.chain(said).chain(decided).chain(stops).chain(releases).chain(scores);
+        let all = cards
+            .chain(said)
+            .chain(decided)
+            .chain(stops)
+            .chain(releases)
+            .chain(scores);
         std::iter::once(0).chain(all.map(|seq| seq.0)).collect()
     }
 }

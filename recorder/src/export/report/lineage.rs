@@ -13,7 +13,10 @@ use super::gather::{Newest, Score};
 use super::html::Esc;
 use crate::error::Result;
 
-const DX: usize = 34;
+/// The width that the picture should have.
+const WIDTH: usize = 940;
+
+/// How far rows are apart.
 const DY: usize = 18;
 
 /// A generation in the picture.
@@ -33,7 +36,7 @@ impl Page<'_> {
             "<section id=\"lineage\" aria-labelledby=\"lineage-h\">\n<h2 id=\"lineage-h\">Lineage</h2>\n<p class=\"count\">{}</p>\n",
             match list.of {
                 0 => "No states of an agent in what was asked for.".to_owned(),
-                of => format!("{} of {of} generations shown, the newest.", list.seqs.len()),
+                of => format!("{} of {of} generations shown.", list.seqs.len()),
             }
         ))?;
         let mut nodes = BTreeMap::new();
@@ -41,14 +44,20 @@ impl Page<'_> {
             if let Ok(record) = self.view.record(*seq)?.meaning
                 && let Body::Generation(body) = record.body
             {
-                nodes.insert(*seq, Node {
-                    parents: body.parents.iter().flatten().copied().collect(),
-                    fate: body.fate,
-                    branch: body.branch.as_ref().map_or(String::new(), ToString::to_string),
-                    ordinal: body.ordinal,
-                    column: 0,
-                    row: 0,
-                });
+                nodes.insert(
+                    *seq,
+                    Node {
+                        parents: body.parents.iter().flatten().copied().collect(),
+                        fate: body.fate,
+                        branch: body
+                            .branch
+                            .as_ref()
+                            .map_or(String::new(), ToString::to_string),
+                        ordinal: body.ordinal,
+                        column: 0,
+                        row: 0,
+                    },
+                );
             }
         }
         if !nodes.is_empty() {
@@ -61,23 +70,34 @@ impl Page<'_> {
         self.html.raw("</section>\n")
     }
 
-    fn picture(&mut self, nodes: &BTreeMap<Seq, Node>, way: &BTreeSet<Seq>, best: Option<&(Seq, String)>) -> Result<()> {
-        let width = (nodes.values().map(|node| node.column).max().unwrap_or(0) + 2) * DX;
+    fn picture(
+        &mut self,
+        nodes: &BTreeMap<Seq, Node>,
+        way: &BTreeSet<Seq>,
+        best: Option<&(Seq, String)>,
+    ) -> Result<()> {
+        let columns = nodes.values().map(|node| node.column).max().unwrap_or(0) + 2;
+        let dx = (WIDTH / columns).clamp(34, 110);
+        let width = columns * dx;
         let height = (nodes.values().map(|node| node.row).max().unwrap_or(0) + 2) * DY;
         let says = match best {
-            Some((seq, score)) => format!("The thick line leads to the highest {score}, of generation #{seq}: a number that its source gave."),
+            Some((seq, score)) => format!(
+                "The thick line leads to the highest {score}, of generation #{seq}: a number that its source gave."
+            ),
             None => "No scores are recorded.".to_owned(),
         };
         self.html.put(format_args!(
             "<figure><div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Picture of the lineage\"><svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-labelledby=\"svg-t svg-d\">\n<title id=\"svg-t\">Generations of the agent</title>\n<desc id=\"svg-d\">{} generations, from the first at the left. {} The same is in the table below.</desc>\n",
             nodes.len(), Esc(&says)
         ))?;
-        let at = |node: &Node| (node.column * DX + DX, node.row * DY + DY);
+        let at = |node: &Node| (node.column * dx + dx / 2, node.row * DY + DY);
         // Lines first, so that dots lie on them; those of the way last.
         for thick in [false, true] {
             for (seq, node) in nodes {
                 for (which, parent) in node.parents.iter().enumerate() {
-                    let Some(from) = nodes.get(parent) else { continue };
+                    let Some(from) = nodes.get(parent) else {
+                        continue;
+                    };
                     let on_way = which == 0 && way.contains(seq) && way.contains(parent);
                     if on_way == thick {
                         let ((x1, y1), (x2, y2)) = (at(from), at(node));
@@ -90,7 +110,11 @@ impl Page<'_> {
         }
         for (seq, node) in nodes {
             let (x, y) = at(node);
-            let score = self.gathered.scores.get(seq).map_or(String::new(), |s| format!(", {} {}", s.metric, s.score));
+            let score = self
+                .gathered
+                .scores
+                .get(seq)
+                .map_or(String::new(), |s| format!(", {} {}", s.metric, s.score));
             let class = if way.contains(seq) { " on" } else { "" };
             self.html.put(format_args!(
                 "<circle class=\"{}{class}\" cx=\"{x}\" cy=\"{y}\" r=\"5\"><title>#{seq} {}{}</title></circle>\n",
@@ -111,7 +135,9 @@ impl Page<'_> {
                 // Writing to a string does not fail.
                 let _ = write!(parents, "#{parent} ");
             }
-            let score = self.gathered.scores.get(seq).map_or(String::new(), |s| format!("{} {} (#{})", s.metric, s.score, s.seq));
+            let score = self.gathered.scores.get(seq).map_or(String::new(), |s| {
+                format!("{} {} (#{})", s.metric, s.score, s.seq)
+            });
             let ordinal = node.ordinal.map_or(String::new(), |n| n.to_string());
             self.html.put(format_args!(
                 "<tr><th scope=\"row\">#{seq}</th><td>{ordinal} {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
@@ -128,7 +154,10 @@ fn place(nodes: &mut BTreeMap<Seq, Node>) {
     let seqs: Vec<Seq> = nodes.keys().copied().collect();
     for seq in seqs {
         // Parents come before their children, so theirs are placed.
-        let parent = nodes.get(&seq).and_then(|node| node.parents.first()).and_then(|parent| nodes.get(parent));
+        let parent = nodes
+            .get(&seq)
+            .and_then(|node| node.parents.first())
+            .and_then(|parent| nodes.get(parent));
         let (column, mut row) = parent.map_or((0, 0), |parent| (parent.column + 1, parent.row));
         while !taken.insert((column, row)) {
             row += 1;
@@ -147,8 +176,11 @@ fn best(scores: &BTreeMap<Seq, Score>) -> Option<(Seq, String)> {
     }
     let (metric, _) = metrics.into_iter().max_by_key(|(_, count)| *count)?;
     let numbers = scores.iter().filter(|(_, score)| score.metric == metric);
-    let numbers = numbers.filter_map(|(seq, score)| Some((*seq, score, score.score.parse::<f64>().ok()?)));
-    let (seq, score, _) = numbers.filter(|(_, _, n)| n.is_finite()).max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let numbers =
+        numbers.filter_map(|(seq, score)| Some((*seq, score, score.score.parse::<f64>().ok()?)));
+    let (seq, score, _) = numbers
+        .filter(|(_, _, n)| n.is_finite())
+        .max_by(|a, b| a.2.total_cmp(&b.2))?;
     Some((seq, format!("{} ({})", score.metric, score.score)))
 }
 

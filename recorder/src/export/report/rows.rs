@@ -91,43 +91,111 @@ impl Page<'_> {
             if good { "good" } else { "some" }
         ))?;
         let integrity = match log.integrity.count {
-            0 => ("good", format!("each record is as it was written: {} seals, {} checkpoints and {} tiles agree", log.integrity.seals, log.integrity.checkpoints, log.integrity.tiles)),
-            count => ("bad", format!("{count} texts or files that were committed to are gone")),
+            0 => (
+                "good",
+                format!(
+                    "each record is as it was written; seals: {}, checkpoints: {}, tiles: {}",
+                    log.integrity.seals, log.integrity.checkpoints, log.integrity.tiles
+                ),
+            ),
+            count => (
+                "bad",
+                format!("{count} texts or files that were committed to are gone"),
+            ),
         };
         let authenticity = match &log.authenticity {
-            Authenticity::Anchored { identity, by: Anchor::Named } => ("good", format!("signed under {identity}, the key that the exporter named")),
-            Authenticity::Anchored { identity, by: Anchor::Pinned } => ("good", format!("signed under {identity}, the key that the exporter had pinned")),
-            Authenticity::SelfConsistent { identity } => ("some", format!("self-consistent, not anchored: nobody vouched for {identity}")),
+            Authenticity::Anchored {
+                identity,
+                by: Anchor::Named,
+            } => (
+                "good",
+                format!("signed under {identity}, the key that the exporter named"),
+            ),
+            Authenticity::Anchored {
+                identity,
+                by: Anchor::Pinned,
+            } => (
+                "good",
+                format!("signed under {identity}, the key that the exporter had pinned"),
+            ),
+            Authenticity::SelfConsistent { identity } => (
+                "some",
+                format!("self-consistent, not anchored: nobody vouched for {identity}"),
+            ),
             Authenticity::Failed => ("bad", "not shown".to_owned()),
         };
         let completeness = match log.completeness {
-            Completeness::CompleteUpTo { size } if size == log.size => ("good", format!("complete up to {size}, by a mark from outside: that is all of it")),
-            Completeness::CompleteUpTo { size } => ("some", format!("complete up to {size}, by a mark from outside; then open tail")),
-            _ => ("some", "open tail: nothing from outside says where the log ends".to_owned()),
+            Completeness::CompleteUpTo { size } if size == log.size => (
+                "good",
+                format!("complete up to {size}, by a mark from outside: that is all of it"),
+            ),
+            Completeness::CompleteUpTo { size } => (
+                "some",
+                format!("complete up to {size}, by a mark from outside; then open tail"),
+            ),
+            _ => (
+                "some",
+                "open tail: nothing from outside says where the log ends".to_owned(),
+            ),
         };
         let clocks = match log.clocks.jumps {
-            0 => ("good", "wall clock and boot clock agree; times are what this machine says".to_owned()),
-            jumps => ("some", format!("the clocks disagree {jumps} times, first at record {}", log.clocks.first_jump.unwrap_or_default())),
+            0 => (
+                "good",
+                "wall clock and boot clock agree; times are what this machine says".to_owned(),
+            ),
+            jumps => (
+                "some",
+                format!(
+                    "the clocks disagree {jumps} times, first at record {}",
+                    log.clocks.first_jump.unwrap_or_default()
+                ),
+            ),
         };
         let meaning = match log.meaning.not_checked {
             0 => ("good", "every record is understood".to_owned()),
-            count => ("bad", format!("{count} records are of a newer version, and were not understood")),
+            count => (
+                "bad",
+                format!("{count} records are of a newer version, and were not understood"),
+            ),
         };
         let content = match (log.content.checked, log.content.missing) {
             (false, _) => ("some", "not looked at".to_owned()),
-            (true, 0) => ("good", format!("{} texts and files are what was committed to", log.content.opened)),
+            (true, 0) => (
+                "good",
+                format!(
+                    "{} texts and files are what was committed to",
+                    log.content.opened
+                ),
+            ),
             (true, missing) => ("bad", format!("{missing} texts or files are gone")),
         };
-        let switch = match (self.gathered.switch.is_good(), self.gathered.switch.answers.iter().any(is_bad)) {
-            (_, true) => ("bad", "an invariant is broken or open: see below".to_owned()),
+        let switch = match (
+            self.gathered.switch.is_good(),
+            self.gathered.switch.answers.iter().any(is_bad),
+        ) {
+            (_, true) => (
+                "bad",
+                "an invariant is broken or open: see below".to_owned(),
+            ),
             (true, _) => ("good", "every invariant that had a case holds".to_owned()),
-            _ => ("none", "nothing to check: never used and never tried".to_owned()),
+            _ => (
+                "none",
+                "nothing to check: never used and never tried".to_owned(),
+            ),
         };
         for (name, (class, text)) in [
-            ("Integrity", integrity), ("Authenticity", authenticity), ("Completeness", completeness), ("Time", clocks),
-            ("Meaning", meaning), ("Content", content), ("Off switch", switch),
+            ("Integrity", integrity),
+            ("Authenticity", authenticity),
+            ("Completeness", completeness),
+            ("Time", clocks),
+            ("Meaning", meaning),
+            ("Content", content),
+            ("Off switch", switch),
         ] {
-            self.html.put(format_args!("<div class=\"{class}\"><dt>{name}</dt><dd>{}</dd></div>\n", Esc(text)))?;
+            self.html.put(format_args!(
+                "<div class=\"{class}\"><dt>{name}</dt><dd>{}</dd></div>\n",
+                Esc(text)
+            ))?;
         }
         if log.witnesses_needed > 0 {
             self.html.put(format_args!("<div class=\"bad\"><dt>Witnesses</dt><dd>{} are asked for, and none can be checked</dd></div>\n", log.witnesses_needed))?;
@@ -153,7 +221,10 @@ impl Page<'_> {
     fn control(&mut self, control: &Control, found: &[Found]) -> Result<State> {
         let pairs = || control.evidence.iter().zip(found);
         let needed = pairs().filter(|(evidence, _)| !evidence.optional);
-        let state = state(control.by, needed.map(|(evidence, found)| self.is_there(evidence, found)));
+        let state = state(
+            control.by,
+            needed.map(|(evidence, found)| self.is_there(evidence, found)),
+        );
         let class = match state {
             State::Satisfied => "good",
             State::Partly => "some",
@@ -171,23 +242,45 @@ impl Page<'_> {
             }
             self.html.raw("</ul>")?;
         }
-        self.html.put(format_args!("<span class=\"block quiet\">Not shown by this: {}</span></td></tr>\n", Esc(&control.rest)))?;
+        self.html.put(format_args!(
+            "<span class=\"block quiet\">Not shown by this: {}</span></td></tr>\n",
+            Esc(&control.rest)
+        ))?;
         Ok(state)
     }
 
     fn evidence(&mut self, evidence: &Evidence, found: &Found) -> Result<()> {
         let Some(filter) = &evidence.filter else {
-            let answer = if self.is_there(evidence, found) { "yes" } else { "no" };
-            return self.html.put(format_args!("<li>{}: <strong>{answer}</strong></li>", Esc(&evidence.what)));
+            let answer = if self.is_there(evidence, found) {
+                "yes"
+            } else {
+                "no"
+            };
+            return self.html.put(format_args!(
+                "<li>{}: <strong>{answer}</strong></li>",
+                Esc(&evidence.what)
+            ));
         };
-        self.html.put(format_args!("<li>{}: <strong>{}</strong>", Esc(&evidence.what), found.count))?;
+        self.html.put(format_args!(
+            "<li>{}: <strong>{}</strong>",
+            Esc(&evidence.what),
+            found.count
+        ))?;
         if found.count > 0 {
             let spans: Vec<_> = found.spans.iter().map(ToString::to_string).collect();
             let more = found.count.saturating_sub(found.listed());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            self.html.put(format_args!(" <span class=\"seqs\">#{}{more}</span>", spans.join(", ")))?;
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            self.html.put(format_args!(
+                " <span class=\"seqs\">#{}{more}</span>",
+                spans.join(", ")
+            ))?;
         }
-        self.html.put(format_args!(" <code>{}</code></li>", Esc(filter)))
+        self.html
+            .put(format_args!(" <code>{}</code></li>", Esc(filter)))
     }
 
     fn is_there(&self, evidence: &Evidence, found: &Found) -> bool {
@@ -196,7 +289,9 @@ impl Page<'_> {
             None => found.count > 0,
             Some(Check::Anchored) => matches!(log.authenticity, Authenticity::Anchored { .. }),
             Some(Check::Clocks) => log.clocks.jumps == 0,
-            Some(Check::Complete) => matches!(log.completeness, Completeness::CompleteUpTo { size } if size == log.size),
+            Some(Check::Complete) => {
+                matches!(log.completeness, Completeness::CompleteUpTo { size } if size == log.size)
+            }
             Some(Check::Content) => log.content.checked && log.content.missing == 0,
             Some(Check::Integrity) => log.has_integrity(),
             Some(Check::Kept) => {
