@@ -155,6 +155,19 @@ def in_browser(path, text, other, folder):
             said = page.eval("document.getElementById('here').innerText")
             need("FAILED" in said and "It holds" not in said, f"{what} was taken: {said}")
             checked += 1
+        # A browser without Ed25519, and one without WebCrypto, say what that means.
+        for less, says in (
+            ("const real = crypto.subtle.importKey.bind(crypto.subtle); SubtleCrypto.prototype.importKey = (f, k, a, ...r) => a.name === 'Ed25519' "
+             "? Promise.reject(new DOMException('', 'NotSupportedError')) : real(f, k, a, ...r);", "any signature: this browser has no Ed25519"),
+            ("Object.defineProperty(crypto, 'subtle', { value: undefined });", "Nothing was checked again here"),
+        ):  # fmt: skip
+            added = page.ask("Page.addScriptToEvaluateOnNewDocument", source=less)["identifier"]
+            page.open(path)
+            page.until(READY)
+            said = page.eval("document.getElementById('here').innerText")
+            need(says in said and "signed" not in said.partition("not checked here")[0], f"{less}: {said}")
+            page.ask("Page.removeScriptToEvaluateOnNewDocument", identifier=added)
+            checked += 1
         page.script(False)
         page.open(path)
         said = page.eval("document.getElementById('here').innerText")

@@ -345,8 +345,8 @@
       say('bad', ['FAILED: this page or its evidence is not what was recorded.', ...failures, ...(failures.extra ? [`and ${failures.extra} more`] : [])], not);
     } else {
       say('good', ['It holds, as far as a page can check itself.',
-        `${counts.records} of ${head.get(60)} records are in the log\u2019s tree, whose root is signed`,
-        `${counts.signatures} signatures of genesis, keys, seals, checkpoints and the last commit`,
+        `${counts.records} of ${head.get(60)} records are in the log\u2019s tree` + (ed25519 ? ', whose root is signed' : ''),
+        ...(ed25519 ? [`${counts.signatures} signatures of genesis, keys, seals, checkpoints and the last commit`] : []),
         `${counts.texts} texts and descriptors are what was committed to, ${counts.files} files have their SHA-256`,
         `${counts.quotes} quotations and differences on this page, and every time, are those of the evidence`], not);
       const save = document.getElementById('save'), button = element('button', 'Save the evidence as evidence.tacho', save);
