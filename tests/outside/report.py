@@ -7,6 +7,7 @@ checked. Pictures stay in FOLDER. Without html5lib or a browser their part is le
 
 import base64
 import hashlib
+import html
 import json
 import re
 import subprocess
@@ -76,6 +77,15 @@ def at_rest(text):
     for attrs in by("a"):
         if attrs.get("href", "").startswith("#"):
             need(attrs["href"][1:] in ids, f"a link to nowhere: {attrs['href']}")
+
+
+def taken_out(path, text):
+    """Takes the evidence out as the page says."""
+    shown = re.search(r'<pre class="code"[^>]*>\n(.*?)</pre>', text, re.DOTALL).group(1)
+    command = html.unescape(shown).splitlines()[0].replace("REPORT.html", str(path)).replace("evidence.tacho", "/dev/stdout")
+    done = subprocess.run(["bash", "-c", command], capture_output=True)
+    held = text[text.index('id="evidence">') + 14 :].partition("</script>")[0]
+    need(done.returncode == 0 and done.stdout == base64.b64decode(held) and held.strip(), f"the command on the page: {done.stderr.decode()}")
 
 
 def tampered(text, other):
@@ -187,6 +197,7 @@ def main(tacho, log, other, folder):
         made = make(tacho, log, framework, folder / f"{framework}.html")
         text = (folder / f"{framework}.html").read_text()
         at_rest(text)
+        taken_out(folder / f"{framework}.html", text)
         need(made["mutations"]["shown"] >= 2 and made["controls"]["not_by_this_tool"] >= 1, f"{made}")
         try:
             import html5lib

@@ -8,6 +8,7 @@
 //! bundle, and the bundle against its own signatures, and says what it could not check. Rows of controls are data (`frameworks/`).
 //! Nothing grows with the log: the newest of each sort are shown, and it is said of how many.
 
+mod card;
 mod cards;
 mod framework;
 mod gather;
@@ -280,21 +281,21 @@ impl Page<'_> {
         };
         let period = match (self.gathered.first, self.gathered.last) {
             (Some(first), Some(last)) => {
-                format!("{} to {}", cards::moment(first), cards::moment(last))
+                format!("{} to {}", card::moment(first), card::moment(last))
             }
             _ => "no records".to_owned(),
         };
         self.html.put(format_args!(
             "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#verdict\">Skip to the verdict</a>\n<header>\n<p class=\"kind\">Evidence from a flight recorder of agents</p>\n<h1>{}</h1>\n<dl class=\"about\"><div><dt>Log</dt><dd class=\"mono\">{}</dd></div><div><dt>Period</dt><dd>{period}</dd></div><div><dt>Selection</dt><dd class=\"mono\">{}</dd></div><div><dt>About</dt><dd>{} of {} records</dd></div><div><dt>Made</dt><dd>{} by {}</dd></div></dl>\n",
             Esc(&self.ask.framework.title), Esc(origin), Esc(&filter), self.gathered.selected, self.log.size,
-            cards::moment(self.ask.made), Esc(self.ask.software)
+            card::moment(self.ask.made), Esc(self.ask.software)
         ))?;
         self.html.raw("<nav aria-label=\"Contents\"><a href=\"#verdict\">Verdict</a> <a href=\"#controls\">Controls</a> <a href=\"#changes\">Changes</a> <a href=\"#holds\">Holds</a> <a href=\"#switch\">Off switch</a> <a href=\"#alarms\">Alarms</a> <a href=\"#lineage\">Lineage</a> <a href=\"#incident\">Incident</a> <a href=\"#check\">Check it</a></nav>\n</header>\n<main>\n")
     }
 
     fn how_to_check(&mut self) -> Result<()> {
         let losses = &self.told.told.losses;
-        self.html.raw("<section id=\"check\" aria-labelledby=\"check-h\">\n<h2 id=\"check-h\">How to check this without this page</h2>\n<p>At the end of this file stands the evidence, as base64: a bundle, which <code>tacho verify</code> and the independent checker in Python read. Take it out with nothing of ours:</p>\n<pre class=\"code\" tabindex=\"0\" aria-label=\"Commands\">\npython3 -c 'import base64,re,sys; sys.stdout.buffer.write(base64.b64decode(re.search(r&#39;id=&quot;evidence&quot;&gt;([^&lt;]*)&#39;, open(sys.argv[1]).read()).group(1)))' REPORT.html &gt; evidence.tacho\npython -m tacho_check evidence.tacho --trust SHA256:…     # schemas/checker\ntacho verify evidence.tacho --trust SHA256:…</pre>\n<p>The fingerprint of the identity key has to come to you by another way than this file.</p>\n<p id=\"save\" hidden></p>\n")?;
+        self.html.raw("<section id=\"check\" aria-labelledby=\"check-h\">\n<h2 id=\"check-h\">How to check this without this page</h2>\n<p>At the end of this file stands the evidence, as base64: a bundle, which <code>tacho verify</code> and the independent checker in Python read. Take it out with nothing of ours:</p>\n<pre class=\"code\" tabindex=\"0\" aria-label=\"Commands\">\npython3 -c &quot;import base64,sys; sys.stdout.buffer.write(base64.b64decode(open(sys.argv[1]).read().split(&#39;id=\\&quot;evidence\\&quot;&gt;&#39;)[1].split(&#39;&lt;&#39;)[0]))&quot; REPORT.html &gt; evidence.tacho\npython -m tacho_check evidence.tacho --trust SHA256:…     # schemas/checker\ntacho verify evidence.tacho --trust SHA256:…</pre>\n<p>The fingerprint of the identity key has to come to you by another way than this file.</p>\n<p id=\"save\" hidden></p>\n")?;
         self.html.put(format_args!(
             "<h3>What is not in the evidence</h3>\n<p>{} of {} records are in it: those that this page shows, and those that they need to be checked. Records that are counted in the table of controls and not shown here are in the log; <code>tacho export bundle --filter …</code> brings them.</p>\n<ul>\n",
             self.told.report.shown, self.log.size

@@ -171,7 +171,7 @@ mod tests {
                     );
                     assert_eq!(evidence.days.is_some(), evidence.check == Some(Check::Kept));
                     if let Some(filter) = evidence.filter().unwrap() {
-                        assert!(!super::super::select::has_words(&filter), "{}", control.id);
+                        assert!(!crate::export::select::has_words(&filter), "{}", control.id);
                         assert_eq!(Some(filter.to_string()), evidence.filter, "{}", control.id);
                     }
                 }

@@ -3,7 +3,7 @@
 use tacho_schemas::verify::Authenticity;
 
 use super::Page;
-use super::cards::moment;
+use super::card::moment;
 use super::html::Esc;
 use crate::error::Result;
 

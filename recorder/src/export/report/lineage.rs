@@ -8,7 +8,7 @@ use tacho_schemas::body::Body;
 use tacho_schemas::body::change::Fate;
 
 use super::Page;
-use super::cards::words;
+use super::card::words;
 use super::gather::{Newest, Score};
 use super::html::Esc;
 use crate::error::Result;
