@@ -8,7 +8,7 @@
 //! `time` has milliseconds there; the nanoseconds stand in `metadata.original_time`. The SHA-256 of the record's bytes is
 //! `raw_data_hash`, so that an event can be found in a bundle.
 //!
-//! On request the profile `record_integrity` of OCSF 1.9.0 is added ([`Chain`]): events in the standard's own words of a chain.
+//! On request the profile `record_integrity` of OCSF 1.9.0 is added: events in the standard's own words of a chain.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,4 @@
-//! A page under way. Text of the log reaches it through [`Html::text`] and [`Html::block`] alone.
+//! A page under way. Text of the log reaches it through [`Esc`] and [`Block`] alone.
 
 use std::fmt::{self, Write as _};
 
