@@ -417,8 +417,9 @@ impl Page<'_> {
                 .take(16)
                 .map(|seq| format!("#{seq}"))
                 .collect();
-            if !about.is_empty() {
-                self.fact("About", &about.join(" "))?;
+            match about.is_empty() {
+                true => self.fact("About", "no other record is named")?,
+                false => self.fact("About", &about.join(" "))?,
             }
             if let Body::Gap(body) = &record.body {
                 if let Some(count) = body.count {
