@@ -165,7 +165,7 @@ fn what_the_vault_lacks_is_counted_everywhere() {
     let whole = bench.bundle("whole.tacho").unwrap();
     bench.sql("DELETE FROM vault WHERE seq = (SELECT min(seq) FROM vault WHERE seq > 2)");
     let made = bench.report("r.html").unwrap();
-    assert!(made.report.content.missing > 0 && !made.report.is_good());
+    assert!(made.report.content.missing > 0 && !made.good);
     let page = fs::read_to_string(bench.folder.path().join("r.html")).unwrap();
     assert!(
         page.contains("texts or files are gone"),

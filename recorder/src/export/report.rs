@@ -75,6 +75,8 @@ pub struct Ask<'a> {
 pub struct Made {
     /// The verification of the log.
     pub report: Report,
+    /// Whether log and acts of people were found good.
+    pub good: bool,
     /// How many rows are in which state.
     pub tally: Tally,
     /// How many records it is about.
@@ -140,6 +142,7 @@ pub fn write(
     let count = |list: &gather::Newest| u64::try_from(list.seqs.len()).unwrap_or(u64::MAX);
     let mutations = (count(&gathered.mutations), gathered.mutations.of);
     let selected = gathered.selected;
+    let good = log.is_good() && gathered.acts.is_good();
     let view = View::new(reader)?;
     let mut page = Page {
         html: Html::new(file),
@@ -164,6 +167,7 @@ pub fn write(
         mutations,
         selected,
         tally,
+        good,
         report: log,
     })
 }

@@ -1,4 +1,4 @@
-"""Bundles: chosen records of a log in one file (bundle.cddl; verify.md, section 10).
+"""Bundles: chosen records of a log in one file (bundle.cddl; verify.md, section 11).
 
 Read in one pass, an item at a time; what is packed is unpacked up to what it says, and never beyond its cap.
 """

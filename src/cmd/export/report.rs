@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     })?;
     drop(progress);
     tell(args, &made, term)?;
-    Ok(match made.report.is_good() {
+    Ok(match made.good {
         true => Exit::Done,
         false => Exit::Negative,
     })
@@ -122,7 +122,7 @@ fn tell(args: &Args, made: &Made, term: &mut Term) -> Result<(), Failure> {
     let tally = &made.tally;
     if args.json {
         let value = serde_json::json!({
-            "file": args.out.to_string_lossy(), "bytes": made.bytes, "framework": args.framework, "good": made.report.is_good(),
+            "file": args.out.to_string_lossy(), "bytes": made.bytes, "framework": args.framework, "good": made.good,
             "selected": made.selected, "size": made.report.size, "shown": made.shown,
             "mutations": {"shown": made.mutations.0, "of": made.mutations.1},
             "controls": {
@@ -148,7 +148,7 @@ fn tell(args: &Args, made: &Made, term: &mut Term) -> Result<(), Failure> {
         term.paint(Tone::Strong, &safe(&args.out.to_string_lossy()))
     ))?;
     say_losses(&made.losses, term);
-    if !made.report.is_good() {
+    if !made.good {
         term.note(
             "the log has no good verdict, and the report says so first: `tacho verify` says why",
         );

@@ -10,6 +10,7 @@ use tacho_schemas::verify::switch;
 use tacho_schemas::{Seq, Time, tree};
 
 use super::framework::Framework;
+use crate::acts;
 use crate::dir::LogDir;
 use crate::error::{Error, Result};
 use crate::export::{select, trust};
@@ -151,8 +152,9 @@ pub(super) struct Gathered {
     pub(super) decided: BTreeMap<Seq, Decided>,
     pub(super) ended: BTreeMap<Seq, Ended>,
     pub(super) scores: BTreeMap<Seq, Score>,
-    /// About the whole log, whatever was selected.
+    /// About the whole log, whatever was selected: the off switch, and whether acts of people are theirs.
     pub(super) switch: switch::Report,
+    pub(super) acts: acts::Report,
 }
 
 impl Gathered {
@@ -190,6 +192,7 @@ impl Gathered {
             ended: BTreeMap::new(),
             scores: BTreeMap::new(),
             switch: switch::Fold::new().finish(None),
+            acts: acts::Report::default(),
         };
         select::each(
             dir,
@@ -249,6 +252,7 @@ impl Gathered {
             Ok::<(), Error>(())
         })?;
         self.switch = fold.finish(None);
+        self.acts = acts::Fold::read(view)?.report().clone();
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl Page<'_> {
     pub(super) fn verdict(&mut self) -> Result<()> {
         let log = self.log;
         self.html.raw("<section id=\"verdict\" aria-labelledby=\"verdict-h\">\n<h2 id=\"verdict-h\">Verdict on the log</h2>\n")?;
-        let good = log.is_good();
+        let good = log.is_good() && self.gathered.acts.is_good();
         let word = match (good, log.integrity.count) {
             (true, _) => "The log was verified.",
             (false, 0) => "Not verified: not everything that was asked has a good answer.",
@@ -183,6 +183,31 @@ impl Page<'_> {
                 "nothing to check: never used and never tried".to_owned(),
             ),
         };
+        let acts = &self.gathered.acts;
+        let unsigned = match acts.unsigned {
+            0 => String::new(),
+            count => format!("; kills, leases and notes that nobody signed: {count}"),
+        };
+        let people = match (acts.wrong, acts.checked) {
+            (0, 0) => ("none", format!("no act of a person to check{unsigned}")),
+            (0, checked) => (
+                "good",
+                format!("{checked} acts and enrolments are signed by whom they say{unsigned}"),
+            ),
+            (wrong, _) => {
+                let first = acts
+                    .findings
+                    .first()
+                    .map(|finding| format!("; record {}: {}", finding.seq, finding.why));
+                (
+                    "bad",
+                    format!(
+                        "{wrong} acts are not what they say{}",
+                        first.unwrap_or_default()
+                    ),
+                )
+            }
+        };
         for (name, (class, text)) in [
             ("Integrity", integrity),
             ("Authenticity", authenticity),
@@ -190,6 +215,7 @@ impl Page<'_> {
             ("Time", clocks),
             ("Meaning", meaning),
             ("Content", content),
+            ("People", people),
             ("Off switch", switch),
         ] {
             self.html.put(format_args!(
