@@ -431,6 +431,39 @@ const FORGERIES: &[(&str, Change, &str)] = &[
         "bundle",
     ),
     (
+        "a file claims ten gigabytes",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.unpacked = 10 << 30;
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
+        "a file begins ten gigabytes on",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.from = 10 << 30;
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
+        "a file is a bomb",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.packed = packed(&vec![0; 60 << 20]);
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
         "bytes stand behind the packed ones",
         |items| {
             for item in items {

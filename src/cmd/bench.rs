@@ -5,6 +5,7 @@
 
 mod append;
 mod corpus;
+mod evidence;
 mod floor;
 mod gate;
 mod ground;
@@ -51,11 +52,18 @@ enum What {
     /// What a cell costs
     #[command(after_help = "Example:\n  tacho bench run --json")]
     Run(Options),
+    /// How fast records leave: as JSON Lines, as a bundle, and how fast that is checked
+    #[command(after_help = "Example:\n  tacho bench evidence --records 1000000")]
+    Evidence(Options),
     /// Verify one log and say what that took, for `bench verify`
     #[command(hide = true)]
     Child {
-        /// The log
+        /// The log, or the bundle
         log: PathBuf,
+
+        /// Write a bundle of the log instead
+        #[arg(long)]
+        bundle: Option<PathBuf>,
     },
 }
 
@@ -92,7 +100,14 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         What::Gate(options) => (options, gate::measure),
         What::Switch(options) => (options, switch::measure),
         What::Run(options) => (options, run::measure),
-        What::Child { log } => return verify::child(log, term),
+        What::Evidence(options) => (options, evidence::measure),
+        What::Child { log, bundle } => {
+            return match bundle {
+                Some(out) => evidence::write(log, out, term),
+                None if log.is_file() => evidence::check(log, term),
+                None => verify::child(log, term),
+            };
+        }
     };
     let ground = Ground::make(options.dir.as_deref(), place)?;
     let rows = measure(options, &ground, term)?;

@@ -8,6 +8,7 @@ mod intoto;
 mod jsonl;
 mod ocsf;
 mod out;
+mod report;
 mod tiles;
 
 use clap::Subcommand;
@@ -31,6 +32,7 @@ enum Format {
     Acts(acts::Args),
     Ocsf(ocsf::Args),
     Atif(atif::Args),
+    Report(report::Args),
     Tiles(tiles::Args),
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         Format::Intoto(args) => intoto::run(args, place, term),
         Format::Ocsf(args) => ocsf::run(args, place, term),
         Format::Jsonl(args) => jsonl::run(args, place, term),
+        Format::Report(args) => report::run(args, place, term),
         Format::Tiles(args) => tiles::run(args, place, term),
     }
 }

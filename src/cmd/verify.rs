@@ -262,7 +262,8 @@ pub(crate) fn pinned(reader: &Option<Reader>) -> Option<Fingerprint> {
     Some(keys::fingerprint(&key))
 }
 
-fn read_trust(text: &str) -> Result<Fingerprint, Failure> {
+/// Reads an identity key as people give it.
+pub(crate) fn read_trust(text: &str) -> Result<Fingerprint, Failure> {
     if let Ok(fingerprint) = text.parse() {
         return Ok(fingerprint);
     }

@@ -142,6 +142,11 @@ impl Signed {
     }
 }
 
+/// How many records a bundle of a log can reach over now: those that something signed covers.
+pub(super) fn signed_size(dir: &LogDir, view: &View<'_>) -> Result<u64> {
+    Ok(Signed::read(checkpoints::read_all(&dir.checkpoints())?, view)?.size)
+}
+
 /// Writes a bundle. `progress` hears how far the work is: records looked at, of those to look at.
 pub fn write(
     dir: &LogDir,
