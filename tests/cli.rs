@@ -13,6 +13,7 @@ mod cli {
     pub(crate) mod gate;
     pub(crate) mod help;
     pub(crate) mod home;
+    pub(crate) mod house;
     pub(crate) mod list;
     pub(crate) mod policy;
     pub(crate) mod readme;

@@ -9,7 +9,11 @@
 #[path = "cli/home.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod home;
+#[path = "cli/house.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod house;
 mod view {
+    pub(crate) mod act;
     pub(crate) mod exam;
     pub(crate) mod pty;
 }

@@ -7,7 +7,7 @@ use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::Enrolled;
 use tacho_recorder::read::View;
 use tacho_recorder::switch::standing::{Open, Standing};
-use tacho_recorder::switch::{Switch, acts};
+use tacho_recorder::switch::{Switch, Target, acts};
 use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::body::Body;
@@ -37,23 +37,23 @@ const HOUR: i64 = 3_600_000_000_000;
 pub(crate) struct Args {
     /// The kill's record [default: the only one that is open]
     #[arg(value_name = "KILL")]
-    kill: Option<u64>,
+    pub(crate) kill: Option<u64>,
 
     /// Why; it is recorded
     #[arg(long, value_name = "TEXT")]
-    reason: String,
+    pub(crate) reason: String,
 
     /// The key to sign with, as for ssh-keygen: a private key, or a public one whose private half the ssh agent holds
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 
     /// The first eight digits of the kill's hash, instead of typing them
     #[arg(long, value_name = "DIGITS")]
-    digits: Option<String>,
+    pub(crate) digits: Option<String>,
 
     /// Print what was done as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What is known of the kill that is to be released.
@@ -67,7 +67,104 @@ struct Case {
     single: bool,
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing is killed.
+    Nothing,
+    /// Fewer people signed than it takes.
+    Short {
+        kill: Seq,
+        have: u64,
+        needed: u64,
+        people: usize,
+    },
+    /// It is released.
+    Released {
+        kill: Seq,
+        target: Target,
+        record: Seq,
+        /// Kills of the same target that still stand.
+        others: usize,
+    },
+}
+
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    let outcome = release(args, place, term)?;
+    let said = outcome.said();
+    let mut said = said.iter();
+    let first = said.next().map(String::as_str).unwrap_or_default();
+    let (json, line) = match &outcome {
+        Outcome::Nothing => {
+            term.note(first);
+            return Ok(Exit::Negative);
+        }
+        Outcome::Short {
+            kill, have, needed, ..
+        } => {
+            let json = serde_json::json!({"released": false, "kill": kill.0, "signed": have, "needed": needed});
+            (json, first.to_owned())
+        }
+        Outcome::Released {
+            kill,
+            record,
+            others,
+            ..
+        } => {
+            let json = serde_json::json!({"released": true, "kill": kill.0, "record": record.0, "still_killed_by": others});
+            let painted = term.paint(Tone::Good, "released");
+            (json, first.replacen("released", &painted, 1))
+        }
+    };
+    term.line(if args.json { json.to_string() } else { line })?;
+    match outcome {
+        Outcome::Released { .. } if args.json => Ok(Exit::Done),
+        Outcome::Released { .. } => {
+            said.try_for_each(|line| term.line(line))?;
+            Ok(Exit::Done)
+        }
+        Outcome::Nothing | Outcome::Short { .. } => {
+            said.for_each(|line| term.note(line));
+            Ok(Exit::Negative)
+        }
+    }
+}
+
+impl Outcome {
+    /// What is to be said of it, in lines.
+    pub(crate) fn said(&self) -> Vec<String> {
+        match self {
+            Self::Nothing => vec!["nothing is killed".to_owned()],
+            Self::Short {
+                kill,
+                have,
+                needed,
+                people,
+            } => vec![
+                format!("not released: {have} of {needed} signatures count for kill {kill}"),
+                format!(
+                    "{} more of {people} must run `tacho release {kill} --key FILE`; who ordered the kill does not count",
+                    needed.saturating_sub(*have)
+                ),
+            ],
+            Self::Released {
+                kill,
+                target,
+                record,
+                others,
+            } => {
+                let mut said = vec![format!("released kill {kill} of {target}; record {record}")];
+                if *others > 0 {
+                    said.push(format!("{target} is still killed by another record"));
+                }
+                said
+            }
+        }
+    }
+}
+
+/// Signs for a release, if a key is named, and releases if enough have signed.
+pub(crate) fn release(args: &Args, place: &Place, term: &mut Term) -> Result<Outcome, Failure> {
     let dir = place.open_to_read()?;
     let switch = Switch::of(dir.path(), place::origin(&dir)?);
     let keeper = Keeper::open(place)?;
@@ -76,9 +173,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     }
     let case = case(args, place)?;
     let Some(case) = case else {
-        term.note("nothing is killed");
         keeper.close()?;
-        return Ok(Exit::Negative);
+        return Ok(Outcome::Nothing);
     };
     let mut actor = acts::user()?;
     let mut approvals = case.approvals.clone();
@@ -100,19 +196,13 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         type_digits(args, &case, term)?;
     }
     if !nobody && have < case.k {
-        let missing = case.k - have;
-        if args.json {
-            term.line(serde_json::json!({"released": false, "kill": case.open.seq.0, "signed": have, "needed": case.k}).to_string())?;
-        } else {
-            term.line(format!(
-                "not released: {have} of {} signatures count for kill {}",
-                case.k, case.open.seq
-            ))?;
-        }
-        term.note(format!("{missing} more of {} must run `tacho release {} --key FILE`; who ordered the kill does not count",
-            case.enrolled.holders().len(), case.open.seq));
         keeper.close()?;
-        return Ok(Exit::Negative);
+        return Ok(Outcome::Short {
+            kill: case.open.seq,
+            have,
+            needed: case.k,
+            people: case.enrolled.holders().len(),
+        });
     }
     let event = acts::release(
         actor,
@@ -132,23 +222,12 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         switch.release(&case.open.target, seq.0)?;
         switch.thaw()?;
     }
-    if args.json {
-        term.line(serde_json::json!({"released": true, "kill": case.open.seq.0, "record": seq.0, "still_killed_by": others}).to_string())?;
-    } else {
-        term.line(format!(
-            "{} kill {} of {}; record {seq}",
-            term.paint(Tone::Good, "released"),
-            case.open.seq,
-            case.open.target
-        ))?;
-        if others > 0 {
-            term.line(format!(
-                "{} is still killed by another record",
-                case.open.target
-            ))?;
-        }
-    }
-    Ok(Exit::Done)
+    Ok(Outcome::Released {
+        kill: case.open.seq,
+        target: case.open.target,
+        record: seq,
+        others,
+    })
 }
 
 fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {

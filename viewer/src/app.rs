@@ -1,6 +1,7 @@
 //! The state of the viewer, and what an event does to it. Draws nothing, reads nothing: it asks the workers and hears from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use tacho_recorder::filter::Filter;
+use tacho_recorder::store::Still;
 use tacho_recorder::{Clock, LogDir};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::Anchor;
@@ -18,15 +20,17 @@ use crate::answer::kinds;
 use crate::ask::{
     Answer, Ask, CopyWhat, News, Reply, RowsAsk, Slot, Standing, Trouble, Verification,
 };
+use crate::deed::Deed;
 use crate::keys::{Action, Chord, Keymap};
 use crate::layer::Layer;
 use crate::screen::diff::Diff;
 use crate::screen::explain::Explain;
 use crate::screen::health::HealthScreen;
 use crate::screen::inbox::Inbox;
-use crate::screen::lineage::Lineage;
+use crate::screen::lineage::{Lineage, Order};
 use crate::screen::replay::Replay;
 use crate::screen::timeline::Timeline;
+use crate::text::count;
 use crate::theme::{ASCII, Glyphs, Theme, UNICODE};
 use crate::worker::{Setting, Workers};
 
@@ -84,11 +88,28 @@ impl Screen {
     }
 }
 
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A log.
+    Log(LogDir),
+    /// A bundle of evidence; it needs no log.
+    Bundle(PathBuf),
+}
+
+impl Source {
+    pub(crate) fn is_bundle(&self) -> bool {
+        matches!(self, Self::Bundle(_))
+    }
+}
+
 /// What to show, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The log.
-    pub dir: LogDir,
+    /// The log, or the bundle.
+    pub source: Source,
+    /// As whom holds can be answered and the off switch used; without a name nothing can be written.
+    pub signer: Option<String>,
     /// What the time is.
     pub clock: Arc<dyn Clock>,
     /// Whose log it should be, if that is known.
@@ -137,6 +158,8 @@ pub struct WorkerNews(pub(crate) News);
 pub enum Effect {
     /// Put this onto the clipboard.
     Copy(String),
+    /// Have this done; [`App::done`] hears what came of it.
+    Do(Deed),
     /// End.
     Quit,
     /// Draw everything anew.
@@ -160,6 +183,8 @@ pub(crate) enum Hit {
     Row(Seq),
     /// Opens a record.
     Link(Seq),
+    /// Orders the generations.
+    SortBy(Order),
     /// The scrub bar: from its first cell on.
     Scrub(u16, u16),
 }
@@ -175,7 +200,7 @@ pub struct App {
     to_events: Sender<Event>,
     number: u64,
     wanted: HashMap<Slot, u64>,
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
 
     pub(crate) screen: Screen,
     /// The record that all screens are about; beyond the end until the log is there.
@@ -183,10 +208,16 @@ pub struct App {
     pub(crate) standing: Standing,
     pub(crate) known: bool,
     pub(crate) trouble: Option<Trouble>,
+    /// Why the log cannot be read, if only what is proven of it is shown.
+    pub(crate) refused: Option<Trouble>,
+    /// What is proven is being opened.
+    proving: bool,
     pub(crate) verification: Verification,
     back: Vec<Place>,
     forward: Vec<Place>,
     pub(crate) markers: BTreeMap<char, Place>,
+    /// Records that are marked to be exported.
+    pub(crate) picked: BTreeSet<Seq>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) toast: Option<(String, Instant)>,
     pub(crate) hits: Vec<(Rect, Hit)>,
@@ -213,6 +244,9 @@ const TOAST: Duration = Duration::from_secs(4);
 /// The largest log that is verified without being asked: about a second of one core.
 const AT_ONCE: u64 = 50_000;
 
+/// Records that can be marked.
+const PICKED: usize = 500;
+
 /// Places that are remembered.
 const REMEMBERED: usize = 200;
 
@@ -223,12 +257,12 @@ impl App {
             .map_err(|error| format!("in the filter: {error}"))?;
         let (to_events, events) = channel();
         let setting = Setting {
-            dir: options.dir.clone(),
+            source: options.source.clone(),
             clock: Arc::clone(&options.clock),
             trust: options.trust,
+            proven: None,
         };
-        let workers = Workers::start(setting, to_events.clone())
-            .map_err(|error| format!("cannot start the threads that read the log: {error}"))?;
+        let workers = Workers::start(setting, to_events.clone())?;
         let mut app = Self {
             theme: options.theme,
             glyphs: if options.ascii { &ASCII } else { &UNICODE },
@@ -243,10 +277,13 @@ impl App {
             standing: Standing::default(),
             known: false,
             trouble: None,
+            refused: None,
+            proving: false,
             verification: Verification::default(),
             back: Vec::new(),
             forward: Vec::new(),
             markers: BTreeMap::new(),
+            picked: BTreeSet::new(),
             layers: Vec::new(),
             toast: None,
             hits: Vec::new(),
@@ -315,7 +352,7 @@ impl App {
             let rows = self.timeline.window.is_some();
             // Of a log that cannot be read there are no answers.
             let answered = complete && rows && self.wanted.is_empty();
-            if verified && (answered || self.trouble.is_some()) {
+            if verified && !self.proving && (answered || self.trouble.is_some()) {
                 return true;
             }
             if Instant::now() > until {
@@ -401,6 +438,10 @@ impl App {
             Action::CopyRecord => self.ask(Ask::Copy(self.cursor, CopyWhat::Record)),
             Action::CopyProof => self.copy(format!("tacho prove inclusion {}", self.cursor)),
             Action::CopyCommand => self.copy(self.command()),
+            Action::Approve | Action::Deny | Action::Kill | Action::Release | Action::Export => {
+                self.open_dialog(action);
+            }
+            Action::Pick => self.pick(),
             Action::Out => self.out(),
             Action::Back => self.travel(true),
             Action::Forward => self.travel(false),
@@ -546,7 +587,7 @@ impl App {
             return self.replay_step(onward);
         }
         self.timeline.follow = false;
-        if self.filter == Filter::Everything {
+        if self.filter == Filter::Everything && self.standing.shown.is_none() {
             let last = self.standing.size.saturating_sub(1);
             let next = match onward {
                 true => self.cursor.0.saturating_add(1).min(last),
@@ -591,6 +632,33 @@ impl App {
             filter,
         });
         self.replay.seeking = Some((onward, what));
+    }
+
+    /// Marks the record here, or takes its mark away, and goes on to the next.
+    fn pick(&mut self) {
+        if !self.picked.remove(&self.cursor) {
+            if self.picked.len() >= PICKED {
+                return self.say(format!(
+                    "no more than {PICKED} can be marked: a filter finds more"
+                ));
+            }
+            self.picked.insert(self.cursor);
+        }
+        let many = u64::try_from(self.picked.len()).unwrap_or(0);
+        self.say(format!("{} marked; e exports them", count(many, "record")));
+        if self.screen == Screen::Timeline {
+            self.timeline_act(Action::Down);
+        }
+    }
+
+    /// How many records are proven, of a log that does not verify.
+    pub(crate) fn proven(&self) -> Option<u64> {
+        match &self.verification {
+            Verification::Done(report) if report.integrity.count > 0 => {
+                Some(report.integrity.proven)
+            }
+            _ => None,
+        }
     }
 
     /// Shows only what meets a filter.
@@ -661,6 +729,7 @@ impl App {
                     Some(Hit::Scrub(first, cells)) => self.scrub(mouse.column, first, cells),
                     _ if dragged || !self.layers.is_empty() => {}
                     Some(Hit::Act(action)) => self.act(action),
+                    Some(Hit::SortBy(order)) => self.sort_by(order),
                     Some(Hit::Row(seq)) if seq == self.cursor => self.act(Action::Enter),
                     Some(Hit::Row(seq)) => {
                         self.timeline.follow = false;
@@ -727,18 +796,36 @@ impl App {
         match news {
             News::Trouble(trouble) => {
                 self.trouble = Some(trouble);
+                self.proving = false;
                 self.wanted.clear();
                 if matches!(self.verification, Verification::NotAsked) {
                     self.verify();
                 }
             }
-            News::Verification(verification) => self.verification = verification,
+            News::Verification(verification, before) => {
+                self.verification = verification;
+                self.show_proven(before);
+            }
             News::Standing(standing) => self.stand(standing),
             News::Reply(reply) => self.reply(reply),
         }
     }
 
+    /// Of a log that cannot be read as it lies there, shows what verification proved.
+    fn show_proven(&mut self, before: Option<Still>) {
+        let (Some(proven), Some(before), Some(trouble)) = (self.proven(), before, &self.trouble)
+        else {
+            return;
+        };
+        if proven > 0 {
+            self.proving = true;
+            self.refused = Some(trouble.clone());
+            self.workers.prove(proven, before);
+        }
+    }
+
     fn stand(&mut self, standing: Standing) {
+        self.proving = false;
         if self.trouble.take().is_some() {
             self.ask_rows();
         }
@@ -865,10 +952,13 @@ impl App {
         }
         let cursor = self.cursor;
         match self.screen {
-            Screen::Timeline | Screen::Explain => {
+            Screen::Timeline | Screen::Explain | Screen::Inbox => {
                 if self.explain.asked != Some(cursor) {
                     self.explain.asked = Some(cursor);
                     self.ask(Ask::Explain(cursor));
+                }
+                if self.screen == Screen::Timeline && self.timeline.aside {
+                    self.lineage_aside();
                 }
             }
             Screen::Diff => {
@@ -890,7 +980,7 @@ impl App {
                     self.ask(Ask::Density { pieces });
                 }
             }
-            Screen::Inbox | Screen::Health => {}
+            Screen::Health => {}
         }
     }
 }
