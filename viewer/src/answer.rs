@@ -23,7 +23,7 @@ use crate::ask::{Answer, Ask, CopyWhat, Density, Kill as Killed, Standing};
 use crate::text::said;
 
 /// Records that a count looks at before it looks whether something else is asked.
-const COUNTED: u64 = 1 << 15;
+const COUNTED: u64 = 1 << 12;
 
 /// The index, and what it is made of.
 #[derive(Debug)]

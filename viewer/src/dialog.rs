@@ -137,7 +137,7 @@ impl Dialog {
                 Must::Be(wanted) if typed != wanted => "these are not the characters".to_owned(),
                 Must::BeScope => match Target::parse(typed) {
                     Ok(_) => continue,
-                    Err(error) => text::said(&error.hint().unwrap_or("no such scope").to_owned()),
+                    Err(error) => text::said(error.hint().unwrap_or("no such scope")),
                 },
                 Must::BeSomething if typed.is_empty() => format!("`{}` is empty", field.label),
                 _ => continue,

@@ -577,38 +577,49 @@ impl App {
             false => format!("{query}_"),
         };
         pen.text(inside.x, inside.y, inside.width, Role::Dim, &ask);
-        let entries = find(query);
+        let mut entries = find(query);
+        // What works here comes first; why the rest does not stands with it.
+        entries.sort_by_key(|entry| entry.works(self.screen).is_err());
         let body = Rect {
             y: inside.y + 2,
             height: inside.height.saturating_sub(2),
             ..inside
         };
-        let top = scroll.min(entries.len().saturating_sub(usize::from(body.height)));
-        for (y, entry) in (body.top()..body.bottom()).zip(entries.iter().skip(top)) {
-            let works = entry.works(self.screen);
-            let dim = works.is_err();
+        let room = usize::from(body.width.saturating_sub(13));
+        let mut rows: Vec<(String, String, bool)> = Vec::new();
+        for entry in &entries {
             let keys = self.options.keys.shown(entry.action);
             let keys = if keys.is_empty() {
                 ":".to_owned()
             } else {
                 keys
             };
-            let (first, second) = if dim {
-                (Role::Dim, Role::Dim)
-            } else {
-                (Role::Accent, Role::Text)
+            let (what, dim) = match entry.works(self.screen) {
+                Ok(()) => (entry.what.to_owned(), false),
+                Err(why) => (format!("{} ({why})", entry.what), true),
             };
-            pen.text(body.x, y, 12, first, &keys);
-            let what = match works {
-                Ok(()) => entry.what.to_owned(),
-                Err(why) => format!("{} ({why})", entry.what),
+            for (place, line) in text::wrap(&what, room).into_iter().enumerate() {
+                let keys = if place == 0 {
+                    keys.clone()
+                } else {
+                    String::new()
+                };
+                rows.push((keys, line.to_owned(), dim));
+            }
+        }
+        let top = scroll.min(rows.len().saturating_sub(usize::from(body.height)));
+        for (y, (keys, what, dim)) in (body.top()..body.bottom()).zip(rows.iter().skip(top)) {
+            let (first, second) = match dim {
+                true => (Role::Dim, Role::Dim),
+                false => (Role::Accent, Role::Text),
             };
-            pen.text(body.x + 13, y, body.width.saturating_sub(13), second, &what);
+            pen.text(body.x, y, 12, first, keys);
+            pen.text(body.x + 13, y, body.width.saturating_sub(13), second, what);
         }
         if entries.is_empty() {
             pen.text(body.x, body.y, body.width, Role::Dim, "no key does that");
         }
-        let below = entries.len().saturating_sub(top + usize::from(body.height));
+        let below = rows.len().saturating_sub(top + usize::from(body.height));
         if below > 0 {
             let text = format!(" {below} more {} ", pen.glyphs.down);
             let edge = Rect {

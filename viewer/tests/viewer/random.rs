@@ -206,7 +206,7 @@ fn storm(path: &Path, seed: u64, events: usize) {
     let mut random = Random(seed | 1);
     let options = Options {
         // Half of the storms hold a key; words that are typed by chance stand for no request.
-        signer: (seed % 2 == 0).then(|| "ana".to_owned()),
+        signer: seed.is_multiple_of(2).then(|| "ana".to_owned()),
         ..options(Source::Log(LogDir::open_to_read(path).unwrap()))
     };
     let mut app = App::new(options).unwrap();
