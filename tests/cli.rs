@@ -8,13 +8,15 @@
 
 mod cli {
     pub(crate) mod asked;
+    pub(crate) mod daemon;
     pub(crate) mod evidence;
     pub(crate) mod export;
     pub(crate) mod gate;
     pub(crate) mod help;
     pub(crate) mod home;
-    pub(crate) mod house;
+    pub(crate) mod hook;
     pub(crate) mod list;
+    pub(crate) mod people;
     pub(crate) mod policy;
     pub(crate) mod readme;
     pub(crate) mod record;

@@ -6,12 +6,12 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "cli/daemon.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod daemon;
 #[path = "cli/home.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod home;
-#[path = "cli/house.rs"]
-#[allow(dead_code, reason = "the other tests use the rest")]
-mod house;
 mod view {
     pub(crate) mod act;
     pub(crate) mod exam;

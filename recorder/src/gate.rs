@@ -13,18 +13,26 @@
 //!
 //! [`Gate`] is the machine without sockets; [`server`] puts it behind doors, [`client`] is the other end.
 
+mod action;
 mod approval;
+mod ask;
+mod brought;
 pub mod client;
 mod decide;
 mod disk;
+mod hold;
+mod notify;
 mod outcome;
+mod rebuild;
 pub mod server;
 mod session;
 pub mod settings;
 mod state;
+mod tail;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +41,9 @@ use tacho_policy::{Approver, Policies};
 use tacho_schemas::body::log::{Alarm, Assurance, Policy, Severity};
 use tacho_schemas::event::{Attachment, Event};
 use tacho_schemas::record::{Actor, ActorType, Auth, Role, Via};
-use tacho_schemas::{Hash, Id, Kind, Seq, Time};
+use tacho_schemas::{Hash, Id, Seq, Time};
 
+use crate::acts::About;
 use crate::clock::Clock;
 use crate::dir::LogDir;
 use crate::draft::Way;
@@ -48,7 +57,7 @@ use crate::switch::Switch;
 pub use decide::{Step, Waiting, Why};
 pub use settings::Settings;
 use state::{InForce, State};
-use wire::{Gap, GateStatus, Kill, Place};
+use wire::{GateStatus, Place};
 
 /// The longest request and answer, in bytes.
 pub const MAX_BODY: usize = 8 << 20;
@@ -108,6 +117,8 @@ pub struct Gate {
     settings: Settings,
     began: Time,
     state: Mutex<State>,
+    /// Calls that are being decided now.
+    deciding: Arc<AtomicUsize>,
     tell: Tell,
 }
 
@@ -141,12 +152,17 @@ impl Gate {
         let dir = LogDir::open(log.path())?;
         let reader = Reader::open(&dir)?;
         let switch = Switch::of(log.path(), log.origin().clone());
-        let mut state = State::rebuild(&View::new(&reader)?)?;
+        let about = About {
+            origin: log.origin().clone(),
+            log_id: log.log_id(),
+        };
+        let mut state = State::rebuild(&View::new(&reader)?, &about, Time(clock.wall_ns()))?;
         put_in_force(&log, &View::new(&reader)?, &mut state, wanted)?;
         Ok(Self {
             began: Time(clock.wall_ns()),
             reader: Mutex::new(reader),
             state: Mutex::new(state),
+            deciding: Arc::default(),
             log,
             switch,
             clock,
@@ -260,113 +276,6 @@ impl Gate {
     /// Appends and waits until it is durable.
     fn append(&self, event: Event, way: Way) -> Result<Seq> {
         self.log.submit(self.log.draft(event, way)?)?.number()
-    }
-
-    /// Appends what a caller brings as a claim.
-    pub fn record(&self, peer: Peer, text: &str) -> Result<tacho_schemas::receipt::Receipt> {
-        let mut event = Event::from_json(text.trim())?;
-        if let server::Door::Session(session) = peer.door {
-            let kind = event.body.kind();
-            if !matches!(kind, Some(Kind::Message | Kind::Outcome | Kind::Evaluation)) {
-                return Err(Error::new(
-                    ErrorKind::Refused,
-                    "an agent may append messages, outcomes and evaluations",
-                )
-                .with_hint("actions are asked for with `/v1/decide`"));
-            }
-            event.session = Some(session);
-        }
-        self.log.append(event, peer.way(Via::Api))
-    }
-
-    /// Writes an act of the off switch down, and looks at the switch anew.
-    pub fn switch_act(&self, peer: Peer, act: wire::SwitchAct) -> Result<Seq> {
-        use tacho_schemas::body::Body;
-        use tacho_schemas::content::Field;
-        let field = match act.kind {
-            Kind::Drill | Kind::Alarm => Field::Detail,
-            Kind::Kill | Kind::Lease | Kind::Release | Kind::Approval | Kind::Outcome => {
-                Field::Reason
-            }
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("a `{}` is no act of the off switch", act.kind),
-                ));
-            }
-        };
-        let mut json = serde_json::Deserializer::from_str(&act.body);
-        let body = Body::deserialize_as(act.kind, &mut json)
-            .map_err(|e| Error::new(ErrorKind::Usage, format!("in `body`: {e}")))?;
-        let (actor, via) = match act.by {
-            Some(id) => (human_actor(id), Via::Human),
-            None => (recorder()?, Via::Recorder),
-        };
-        let mut event = Event::new(actor, body);
-        if let (Some(text), true) = (act.text, act.kind != Kind::Outcome) {
-            event = event.with(field, text);
-        }
-        event.causes = act.causes.unwrap_or_default();
-        let seq = self.append(event, peer.way(via))?;
-        self.look_at_switch();
-        Ok(seq)
-    }
-
-    /// Notes that something is known to be missing.
-    pub fn gap(&self, peer: Peer, gap: Gap) -> Result<Seq> {
-        let mut event = Event::new(
-            recorder()?,
-            tacho_schemas::body::log::Gap {
-                gap: gap.gap,
-                count: gap.count,
-                since: None,
-                until: None,
-            },
-        );
-        if let Some(detail) = gap.detail {
-            event = event.with(tacho_schemas::content::Field::Detail, detail);
-        }
-        event.session = gap.session;
-        event.causes = gap.causes.unwrap_or_default();
-        self.append(event, peer.way(Via::Recorder))
-    }
-
-    /// Engages the off switch: the flag first, then the record.
-    pub fn kill(&self, peer: Peer, kill: Kill) -> Result<Seq> {
-        use tacho_schemas::body::human::{self, Trigger};
-        let ordered = kill.t_order.unwrap_or_else(|| self.clock.boottime_ns());
-        let target =
-            crate::switch::Target::from_fields(kill.scope, kill.target.as_ref(), kill.about)
-                .ok_or_else(|| Error::new(ErrorKind::Usage, "the scope names nothing to stop"))?;
-        self.switch.engage(&target)?;
-        let flagged = kill.t_flag.unwrap_or_else(|| self.clock.boottime_ns());
-        // Who waits hears of it before the log does.
-        self.look_at_switch();
-        let signed = match &kill.signed {
-            Some(signed) => Some(self.check_act(signed, |_| Ok(()))?),
-            None => None,
-        };
-        let actor = match &signed {
-            Some(checked) => human_actor(checked.holder.clone()),
-            None => human_actor(Id::new(format!("uid-{}", peer.uid))?),
-        };
-        let mut event = Event::new(
-            actor,
-            human::Kill {
-                t_order: Some(ordered),
-                act: signed.map(|checked| checked.act),
-                scope: kill.scope,
-                target: kill.target,
-                about: kill.about,
-                trigger: kill.trigger.unwrap_or(Trigger::Human),
-                freeze: kill.freeze.unwrap_or(false),
-                t_flag: Some(flagged),
-            },
-        );
-        if let Some(reason) = kill.reason {
-            event = event.with(tacho_schemas::content::Field::Reason, reason);
-        }
-        self.append(event, peer.way(Via::Human))
     }
 
     /// How the gate stands.

@@ -39,15 +39,38 @@ pub fn generate() -> Result<SigningKey> {
 
 /// Writes a key to a new file (0600) and makes it durable, name and all.
 pub fn write(path: &Path, key: &SigningKey) -> Result<()> {
+    files::write_new(path, to_pem(key)?.as_bytes())
+}
+
+fn to_pem(key: &SigningKey) -> Result<Zeroizing<String>> {
     let pair = KeypairBytes {
         secret_key: key.to_bytes(),
         // With a public half the file would be PKCS#8 version 2, which openssl does not read.
         public_key: None,
     };
-    let pem = pair
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|e| Error::new(ErrorKind::Io, "the key cannot be written down").with_source(e))?;
-    files::write_new(path, pem.as_bytes())
+    pair.to_pkcs8_pem(LineEnding::LF)
+        .map_err(|e| Error::new(ErrorKind::Io, "the key cannot be written down").with_source(e))
+}
+
+/// Writes a key over another one, in the same place of the disk, and makes that durable. All key files are of one length.
+fn overwrite(path: &Path, key: &SigningKey) -> Result<()> {
+    let pem = to_pem(key)?;
+    let failed = |e| Error::io("write", path, e);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if meta.nlink() > 1 || usize::try_from(meta.len()) != Ok(pem.len()) {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!("{} was changed by someone else", Quoted(path)),
+        ));
+    }
+    file.write_all(pem.as_bytes())
+        .and_then(|()| file.sync_data())
+        .map_err(failed)
 }
 
 /// Reads a key; refuses a symlink, another user's file and one that others can read.

@@ -6,6 +6,7 @@
 //! Read the modules from the ground up: [`error`], [`clock`], [`files`], [`dir`], [`keys`] and [`pins`], then [`wal`],
 //! [`pack`] and [`store`].
 
+pub mod acts;
 pub mod audit;
 pub mod checkpoints;
 pub mod clock;

@@ -215,6 +215,8 @@ enum Message {
     Append(Box<Draft>, SyncSender<Result<Acknowledged>>),
     /// To write a person's or another machine's key down, by leave of the identity key.
     Enrol(Box<Key>, Box<SigningKey>, SyncSender<Result<Acknowledged>>),
+    /// To append, and to end the epoch in the same commit.
+    AppendAndSeal(Box<Draft>, SealReason, SyncSender<Result<Acknowledged>>),
     /// To end the epoch.
     Seal(SealReason, SyncSender<Result<Acknowledged>>),
     /// To replace the log key, by leave of the identity key.
@@ -260,6 +262,12 @@ impl Acknowledged {
             path: List::some(path)?,
         })
     }
+}
+
+/// A record that its caller wrote, or handed over.
+enum Written {
+    Here(Acknowledged),
+    Queued(Pending),
 }
 
 /// A draft on its way: wait for its receipt.
@@ -384,14 +392,28 @@ impl Log {
     ///
     /// What this caller submitted before gets its number before.
     pub fn write(&self, draft: Draft) -> Result<Receipt> {
-        match self.desk.commit_here(Box::new(draft)) {
-            Here::Queue(draft) => self.ask(|answer| Message::Append(draft, answer))?.wait(),
+        match self.write_here(draft, None)? {
+            Written::Queued(pending) => pending.wait(),
+            Written::Here(acknowledged) => acknowledged.into_receipt(),
+        }
+    }
+
+    fn queue(&self, draft: Box<Draft>, seal: Option<SealReason>) -> Result<Pending> {
+        self.ask(|answer| match seal {
+            None => Message::Append(draft, answer),
+            Some(reason) => Message::AppendAndSeal(draft, reason, answer),
+        })
+    }
+
+    fn write_here(&self, draft: Draft, seal: Option<SealReason>) -> Result<Written> {
+        match self.desk.commit_here(Box::new(draft), seal) {
+            Here::Queue(draft) => self.queue(draft, seal).map(Written::Queued),
             Here::Done(answer, tend) => {
                 if tend {
                     // A full queue has the thread's attention anyway.
                     let _ = self.queue.try_send(Message::Tend);
                 }
-                answer?.into_receipt()
+                answer.map(Written::Here)
             }
         }
     }
@@ -403,7 +425,21 @@ impl Log {
 
     /// Hands a draft to the writer; waits only if the queue is full.
     pub fn submit(&self, draft: Draft) -> Result<Pending> {
-        self.ask(|answer| Message::Append(Box::new(draft), answer))
+        self.queue(Box::new(draft), None)
+    }
+
+    /// Hands a draft to the writer, who ends the epoch behind it in the same commit: once the record is durable, what stands before it
+    /// can no longer be changed.
+    pub fn submit_and_seal(&self, draft: Draft, reason: SealReason) -> Result<Pending> {
+        self.queue(Box::new(draft), Some(reason))
+    }
+
+    /// As [`Self::write`] or, with a seal, as [`Self::submit_and_seal`], without a proof: the number alone.
+    pub(crate) fn write_number(&self, draft: Draft, seal: Option<SealReason>) -> Result<Seq> {
+        match self.write_here(draft, seal)? {
+            Written::Queued(pending) => pending.number(),
+            Written::Here(acknowledged) => Ok(acknowledged.seq),
+        }
     }
 
     /// Ends the epoch: what is written from here on cannot change what was written before.

@@ -254,6 +254,22 @@ impl<'reader> View<'reader> {
         found.into_iter().try_for_each(|seq| f(self.record(seq)?))
     }
 
+    /// Gives `f` the bytes of each record of the wanted kinds, in order, and whether they are those in the tree: no text is read.
+    pub fn bare(
+        &self,
+        range: Range<u64>,
+        wanted: impl Fn(Kind) -> bool,
+        mut f: impl FnMut(&[u8], bool) -> Result<()>,
+    ) -> Result<()> {
+        let range = range.start..range.end.min(self.size);
+        self.snapshot.records(range, |seq, bytes| {
+            if !Kind::peek(bytes).is_some_and(&wanted) {
+                return Ok(());
+            }
+            f(bytes, tree::leaf_hash(bytes) == self.leaf(seq)?)
+        })
+    }
+
     /// The leaf that the tree holds for a record.
     fn leaf(&self, seq: u64) -> Result<Hash> {
         let tile = (0, seq >> 8);

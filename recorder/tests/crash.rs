@@ -139,7 +139,18 @@ fn life() {
                     }
                     // Whoever is alone just now commits by itself.
                     let event = message(&format!("{round} {thread} {last}"));
-                    acked(last, log.append(event, Way::api(0)).unwrap());
+                    let draft = log.draft(event, Way::api(0)).unwrap();
+                    acked(
+                        last,
+                        match thread {
+                            // And one thread's last record ends the epoch.
+                            1 => {
+                                let sealing = log.submit_and_seal(draft, SealReason::Mutation);
+                                sealing.unwrap().wait().unwrap()
+                            }
+                            _ => log.write(draft).unwrap(),
+                        },
+                    );
                     if (thread, first) == (0, 2 * BURST) {
                         log.seal(SealReason::Mutation).unwrap();
                     }

@@ -1,5 +1,7 @@
 //! `tacho doctor`: the whole chain on this machine, and what in it would fail open.
 
+mod unit;
+
 use serde::Serialize;
 use std::time::Duration;
 use tacho_recorder::gate::client::Client;
@@ -64,6 +66,11 @@ impl Finding {
         }
     }
 
+    /// What was found, in a sentence.
+    pub(crate) fn says(&self) -> &str {
+        &self.what
+    }
+
     /// Whether a canary was not denied.
     pub(crate) fn is_canary_alive(&self) -> bool {
         self.level == Level::Bad && self.what.starts_with("the canary")
@@ -109,6 +116,9 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     match log(place) {
         Ok((seen, command)) => {
             findings.extend(seen);
+            let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+            let user = user.ok().flatten().map(|user| user.name);
+            findings.extend(unit::examine(user.as_deref()));
             findings.extend(switch(&command));
             let gates = settings::gate(&command);
             let up = gates.iter().all(|finding| finding.level == Level::Good);
@@ -211,7 +221,7 @@ fn people(place: &Place) -> Vec<Finding> {
     let mut findings = vec![match status.policy.as_str() {
         "observe" => Finding::warn(
             "the policy `observe` records, and denies nothing",
-            "`tacho serve --policy solo` or `standard`",
+            "`tacho serve --preset solo` or `standard`",
         ),
         name => Finding::good(format!("the policy `{name}` is in force")),
     }];

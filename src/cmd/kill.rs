@@ -215,7 +215,7 @@ pub(crate) fn engage(
     let ordered = Ordered {
         target: killed.clone(),
         trigger: Trigger::Human,
-        freeze: freeze,
+        freeze,
         t_order,
         t_flag,
         act: None,

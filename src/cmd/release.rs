@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use tacho_recorder::acts::Fold;
 use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::Enrolled;
 use tacho_recorder::read::View;
@@ -10,7 +11,6 @@ use tacho_recorder::switch::standing::{Open, Standing};
 use tacho_recorder::switch::{Switch, Target, acts};
 use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
-use tacho_schemas::body::Body;
 use tacho_schemas::body::human::{Act, Answer, Approval};
 use tacho_schemas::event::Event;
 use tacho_schemas::scalar::Blob;
@@ -260,33 +260,15 @@ fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {
     let shown = view.record(open.seq)?;
     let leaf = tree::leaf_hash(&shown.bytes);
     let record = shown.meaning.map_err(Failure::new)?;
-    let enrolled = Enrolled::read(&view)?;
-    let people = enrolled.holders().len();
-    let single = people <= 1;
-    let mut approvals = Vec::new();
-    view.of_kind(tacho_schemas::Kind::Approval, |shown| {
-        if let (true, Ok(record)) = (shown.in_tree, &shown.meaning)
-            && let Body::Approval(approval) = &record.body
-            && approval.target == open.seq
-            && approval.request_digest == leaf
-            && approval.answer == Answer::Approve
-            && let Some(signer) = enrolled.signer_at(&approval.act.key, shown.seq)
-            && approval.not_after.is_none_or(|end| end.0 > now())
-            && !approvals
-                .iter()
-                .any(|(_, holder): &(Seq, Id)| *holder == signer.holder)
-        {
-            approvals.push((shown.seq, signer.holder.clone()));
-        }
-        Ok::<(), Failure>(())
-    })?;
+    let acts = Fold::read(&view)?;
+    let k = acts.people_to_release();
+    let single = k <= 1;
     Ok(Some(Case {
         leaf,
         initiator: record.actor.id.clone(),
-        enrolled,
-        approvals,
-        // A kill needs no signature, so whoever ordered it may be one of those who sign: with another, it is never they alone.
-        k: if single { 1 } else { 2 },
+        approvals: acts.approvals_of(open.seq, Time(now())),
+        enrolled: acts.enrolled().clone(),
+        k: k.max(1),
         single,
         open,
     }))

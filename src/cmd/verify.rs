@@ -2,29 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
-use tacho_recorder::Reader;
+use tacho_recorder::acts;
 use tacho_recorder::audit::{Question, audit};
 use tacho_recorder::export::bundle;
 use tacho_recorder::keys;
 use tacho_recorder::read::View;
+use tacho_recorder::{LogDir, Reader};
 use tacho_schemas::body::Body;
 use tacho_schemas::bundle::Told;
 use tacho_schemas::note::Note;
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::sign::Fingerprint;
-use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Mark, Report};
+use tacho_schemas::verify::{Anchor, Completeness, Mark, Report};
 use tacho_schemas::{Fixed, Seq};
 
 use crate::place::{self, Place};
-use crate::term::{Exit, Failure, Term, Tone, count, safe};
+use crate::term::{Exit, Failure, Term, count};
 
+mod print;
 mod switch;
 
 /// Check that the log is what it was when it was written
 ///
 /// Answers apart: integrity (is each record as it was written?), authenticity (whose log is it?), completeness (is the end the
-/// end?), time, meaning and content. The exit code is 0 only if everything that was asked has a good answer: 1 if not, and also
-/// for a log whose identity key nobody vouches for. It says nothing about what it did not check.
+/// end?), time, meaning, content, and people (did they sign what the log says that they did?). The exit code is 0 only if
+/// everything that was asked has a good answer: 1 if not, and also for a log whose identity key nobody vouches for. It says nothing
+/// about what it did not check.
 ///
 /// With a file it checks a bundle (`tacho export bundle`), which needs no log. It claims nothing of what the bundle does not show.
 #[derive(clap::Args, Debug)]
@@ -109,7 +112,30 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         true => Some(switch::ask(&dir, args.drill_days)?),
         false => None,
     };
-    answer(args, &report, None, switch.as_ref(), term)
+    let acts = match args.integrity_only {
+        true => None,
+        false => people(&dir, &report)?,
+    };
+    let besides = Besides {
+        told: None,
+        switch: switch.as_ref(),
+        acts: acts.as_ref(),
+    };
+    answer(args, &report, besides, term)
+}
+
+/// Whether the acts of people in the log are theirs; a log that cannot be read has a worse finding already.
+fn people(dir: &LogDir, report: &Report) -> Result<Option<acts::Report>, Failure> {
+    let read = || -> Result<acts::Report, Failure> {
+        let reader = Reader::open(dir)?;
+        let fold = acts::Fold::read(&View::new(&reader)?)?;
+        Ok(fold.report().clone())
+    };
+    match read() {
+        Ok(acts) => Ok(Some(acts)),
+        Err(_) if !report.has_integrity() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whose log a bundle should be of, if this user has pinned it.
@@ -139,16 +165,28 @@ fn of_bundle(args: &Args, path: &Path, term: &mut Term) -> Result<Exit, Failure>
     let mut progress = term.progress("verifying");
     let (report, told) = bundle::verify(path, &question, |done, all| progress.show(done, all))?;
     drop(progress);
-    answer(args, &report, Some(&told), None, term)
+    let besides = Besides {
+        told: Some(&told),
+        ..Besides::default()
+    };
+    answer(args, &report, besides, term)
+}
+
+/// What is said beside the verdict on the log itself.
+#[derive(Clone, Copy, Default)]
+struct Besides<'a> {
+    told: Option<&'a Told>,
+    switch: Option<&'a switch::Report>,
+    acts: Option<&'a acts::Report>,
 }
 
 fn answer(
     args: &Args,
     report: &Report,
-    told: Option<&Told>,
-    switch: Option<&switch::Report>,
+    besides: Besides<'_>,
     term: &mut Term,
 ) -> Result<Exit, Failure> {
+    let Besides { told, switch, acts } = besides;
     let unmet: Vec<String> = args
         .require
         .iter()
@@ -159,7 +197,9 @@ fn answer(
     } else {
         report.is_good()
     }) && unmet.is_empty();
-    let good = good && switch.is_none_or(switch::Report::is_good);
+    let good = good
+        && switch.is_none_or(switch::Report::is_good)
+        && acts.is_none_or(acts::Report::is_good);
     if args.json {
         let mut value = serde_json::to_value(report).map_err(|e| Failure::new(e.to_string()))?;
         if let Some(object) = value.as_object_mut() {
@@ -172,6 +212,10 @@ fn answer(
                 }
                 object.insert("switch".to_owned(), value);
             }
+            if let Some(acts) = acts {
+                let acts = serde_json::to_value(acts).map_err(|e| Failure::new(e.to_string()))?;
+                object.insert("acts".to_owned(), acts);
+            }
             object.insert("unmet".to_owned(), unmet.into());
             if let Some(told) = told {
                 object.insert("bundle".to_owned(), to_json(told));
@@ -179,7 +223,7 @@ fn answer(
         }
         term.line(value.to_string())?;
     } else {
-        print(term, report, told, &unmet, args.integrity_only, good)?;
+        print::print(term, report, besides, &unmet, args.integrity_only, good)?;
         if let Some(switch) = switch {
             switch::print(switch, term)?;
         }
@@ -284,262 +328,4 @@ fn to_json(told: &Told) -> serde_json::Value {
     serde_json::json!({
         "head": told.head, "because": because, "files": told.files, "losses": told.losses,
     })
-}
-
-fn print(
-    term: &mut Term,
-    report: &Report,
-    told: Option<&Told>,
-    unmet: &[String],
-    narrow: bool,
-    good: bool,
-) -> Result<(), Failure> {
-    let origin = report
-        .origin
-        .as_ref()
-        .map_or("no log".to_owned(), ToString::to_string);
-    term.line(format!(
-        "{}  {}",
-        term.paint(Tone::Strong, &origin),
-        match told {
-            Some(told) => count(told.head.size, "record"),
-            None => count(report.size, "record"),
-        }
-    ))?;
-    if let Some(told) = told {
-        say_of_bundle(term, report, told)?;
-    }
-    let integrity = &report.integrity;
-    let mut rows: Vec<(&str, Tone, String)> = Vec::new();
-    rows.push(match integrity.count {
-        0 => (
-            "integrity",
-            Tone::Good,
-            format!(
-                "each record is as it was written: {}, {}, {} agree",
-                count(integrity.seals, "seal"),
-                count(integrity.checkpoints, "checkpoint"),
-                count(integrity.tiles, "tile")
-            ),
-        ),
-        violations => ("integrity", Tone::Bad, broken(report, violations)),
-    });
-    rows.push(match &report.authenticity {
-        Authenticity::Anchored {
-            identity,
-            by: Anchor::Named,
-        } => (
-            "authenticity",
-            Tone::Good,
-            format!("signed under {identity}, the key you named"),
-        ),
-        Authenticity::Anchored {
-            identity,
-            by: Anchor::Pinned,
-        } => (
-            "authenticity",
-            Tone::Good,
-            format!("signed under {identity}, the key pinned for this log"),
-        ),
-        Authenticity::SelfConsistent { identity } => (
-            "authenticity",
-            Tone::Warn,
-            format!("self-consistent, not anchored: nobody vouches for {identity}"),
-        ),
-        Authenticity::Failed => ("authenticity", Tone::Bad, "not shown: see below".to_owned()),
-    });
-    rows.push(match report.completeness {
-        Completeness::CompleteUpTo { size } if size == report.size => (
-            "completeness",
-            Tone::Good,
-            format!("complete up to {size}, by a mark from outside: that is all of it"),
-        ),
-        Completeness::CompleteUpTo { size } => (
-            "completeness",
-            Tone::Good,
-            format!("complete up to {size}, by a mark from outside; then open tail"),
-        ),
-        Completeness::Excerpt { shown, marked } => (
-            "completeness",
-            Tone::Warn,
-            format!(
-                "an excerpt, {shown} of {} records: what is not shown is not judged{}",
-                report.size,
-                marked.map_or(String::new(), |size| format!(
-                    "; a mark from outside fits at {size}"
-                ))
-            ),
-        ),
-        Completeness::OpenTail => (
-            "completeness",
-            Tone::Warn,
-            "open tail: nothing from outside says where the log ends (`--against`)".to_owned(),
-        ),
-    });
-    let clocks = &report.clocks;
-    rows.push(match (clocks.first, clocks.last, clocks.jumps) {
-        (Some(first), Some(last), 0) => (
-            "time",
-            Tone::Good,
-            // Whole seconds; each record has the rest.
-            format!(
-                "{:.19}Z to {:.19}Z, the clocks agree",
-                first.to_string(),
-                last.to_string()
-            ),
-        ),
-        (Some(_), Some(_), jumps) => {
-            let at = clocks.first_jump.unwrap_or_default();
-            (
-                "time",
-                Tone::Warn,
-                format!(
-                    "the clocks disagree {}, first at record {at}",
-                    count(jumps, "time")
-                ),
-            )
-        }
-        _ => ("time", Tone::Warn, "no record says".to_owned()),
-    });
-    let meaning = &report.meaning;
-    rows.push(match (meaning.not_checked, meaning.first) {
-        (0, _) => (
-            "meaning",
-            Tone::Good,
-            "every record is understood".to_owned(),
-        ),
-        (number, first) => (
-            "meaning",
-            Tone::Bad,
-            format!(
-                "not checked ({number}), first {}: {}",
-                first.unwrap_or_default(),
-                safe(meaning.why.as_deref().unwrap_or(""))
-            ),
-        ),
-    });
-    if report.witnesses_needed > 0 {
-        let text = format!(
-            "the log asks for {}, and this version cannot check any",
-            report.witnesses_needed
-        );
-        rows.push(("witnesses", Tone::Bad, text));
-    }
-    let content = &report.content;
-    rows.push(match (content.checked, content.missing) {
-        (false, _) => ("content", Tone::Warn, "not looked at".to_owned()),
-        (true, 0) => (
-            "content",
-            Tone::Good,
-            format!(
-                "{} texts and files are what was committed to{}",
-                content.opened,
-                match content.withheld {
-                    0 => String::new(),
-                    withheld => format!("; {withheld} are withheld, their commitments stand"),
-                }
-            ),
-        ),
-        (true, missing) => (
-            "content",
-            Tone::Bad,
-            format!("{missing} texts or files are gone, and nothing excuses it"),
-        ),
-    });
-    for (name, tone, text) in rows {
-        term.line(format!("  {name:<13} {}", term.paint(tone, &text)))?;
-    }
-    if report.unsigned > 0 {
-        term.line(format!(
-            "  {:<13} {} after the last durable signature",
-            "",
-            count(report.unsigned, "record")
-        ))?;
-    }
-    if report.broken_epochs > 0 {
-        let text = format!(
-            "{} ended without a seal, since the key was lost: only the identity key vouches for the end",
-            count(report.broken_epochs, "epoch")
-        );
-        term.line(format!("  {:<13} {}", "", term.paint(Tone::Warn, &text)))?;
-    }
-    for violation in &integrity.violations {
-        let mark = term.paint(Tone::Bad, "✗");
-        term.line(format!(
-            "  {mark} {:<11} {}",
-            violation.breach.name(),
-            safe(&violation.what)
-        ))?;
-    }
-    let rest = integrity
-        .count
-        .saturating_sub(u64::try_from(integrity.violations.len()).unwrap_or(0));
-    if rest > 0 {
-        term.line(format!("  … and {rest} more"))?;
-    }
-    for what in unmet {
-        term.line(format!(
-            "  {} {}",
-            term.paint(Tone::Bad, "✗ required"),
-            safe(what)
-        ))?;
-    }
-    let verdict = match (good, narrow) {
-        (true, false) if report.broken_epochs > 0 => term.paint(
-            Tone::Warn,
-            "verified, but for what the lost key would have sealed (`--require sealed`)",
-        ),
-        (true, false) => term.paint(Tone::Good, "verified"),
-        (true, true) => term.paint(
-            Tone::Good,
-            "the records are as they were written; by whom was not asked",
-        ),
-        (false, _) if integrity.count > 0 => term.paint(Tone::Bad, "NOT VERIFIED"),
-        (false, _) => term.paint(
-            Tone::Warn,
-            "not verified: not everything that was asked has a good answer",
-        ),
-    };
-    term.line(verdict)
-}
-
-/// What a bundle is of. Its words are the exporter's: nobody signed them.
-fn say_of_bundle(term: &mut Term, report: &Report, told: &Told) -> Result<(), Failure> {
-    let head = &told.head;
-    let selection = match head.selection.as_str() {
-        "" => "all records".to_owned(),
-        filter => format!("records that meet `{}`", safe(filter)),
-    };
-    term.line(format!(
-        "  {:<13} {} of size {} shown: {} chosen, {} because others need them",
-        "bundle", report.shown, head.size, head.chosen, head.support
-    ))?;
-    term.line(format!(
-        "  {:<13} it says that it was made by {} on {:.19}Z of {selection}",
-        "",
-        safe(head.software.as_str()),
-        head.made.to_string(),
-    ))?;
-    for loss in &told.losses {
-        term.line(format!(
-            "  {:<13} it says that it lacks: {} {}",
-            "",
-            loss.count,
-            safe(loss.what.as_str())
-        ))?;
-    }
-    Ok(())
-}
-
-fn broken(report: &Report, violations: u64) -> String {
-    let integrity = &report.integrity;
-    let first = match integrity.first_bad {
-        Some(seq) => format!("first bad record {seq}"),
-        None => "no single record can be named".to_owned(),
-    };
-    let proven = match integrity.proven {
-        0 => "nothing is proven".to_owned(),
-        size => format!("records before {size} are still proven"),
-    };
-    format!("{}; {first}; {proven}", count(violations, "violation"))
 }

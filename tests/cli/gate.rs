@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::daemon::{Daemon, digits, edit, first_hold, house, keygen, post};
 use super::home::Home;
-use super::house::{Daemon, digits, edit, first_hold, house, keygen, post};
 
 #[test]
 fn a_hold_is_approved_with_a_real_key_and_anybody_can_check_it() {

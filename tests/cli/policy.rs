@@ -1,5 +1,8 @@
 //! `tacho policy`, as a person meets it.
 
+use serde_json::{Value, json};
+
+use super::daemon::{Daemon, edit, post};
 use super::home::Home;
 
 const ROWS: &str = r#"
@@ -163,4 +166,54 @@ fn claims_are_not_replayed_and_nothing_is_no_good_answer() {
     );
     home.run(["policy", "explain", "0"])
         .refused_with_hint(2, "is no decision");
+}
+
+/// What a real gate wrote down is decided again exactly as it was, and by another policy otherwise.
+#[test]
+fn what_the_gate_recorded_is_replayed() {
+    let (home, _) = super::daemon::house();
+    let daemon = Daemon::start(&home, &["--preset", "solo", "--wait", "1"]);
+    let (_, socket) = daemon.session(&home);
+    let work = home.path("work");
+    let ask = |tool: &str, input: Value| {
+        let ask = json!({ "tool": tool, "cwd": work, "input": input });
+        post(&socket, "/v1/decide", &ask)["verdict"].clone()
+    };
+    assert_eq!(ask("Read", json!({ "file_path": work.join("a") })), "allow");
+    assert_eq!(ask("Bash", json!({ "command": "ls" })), "allow");
+    let build = work.join("Makefile");
+    let input = json!({ "file_path": build, "content": "all:\n" });
+    assert_eq!(ask("Write", input), "allow");
+    let settings = work.join(".claude/settings.json");
+    assert_eq!(
+        ask("Write", json!({ "file_path": settings, "content": "{}" })),
+        "deny"
+    );
+    // Held, and denied when its caller could wait no longer.
+    assert_eq!(
+        post(&socket, "/v1/decide", &edit(&home, "on: push\n"))["verdict"],
+        "deny"
+    );
+    daemon.stop();
+    let ran = home.run(["policy", "replay", "solo", "--json"]).good();
+    let counts = ran.json().pop().unwrap();
+    assert_eq!(counts["same"].as_u64(), Some(5), "{ran:?}");
+    assert_eq!(counts["not_replayable"].as_u64(), Some(1), "{ran:?}");
+    let ran = home.run(["policy", "replay", "observe", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let changes: Vec<_> = ran
+        .json()
+        .iter()
+        .filter_map(|c| c["change"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        changes,
+        ["deny->allow", "hold->allow", "not_replayable"],
+        "{ran:?}"
+    );
+    let ran = home.run(["policy", "replay", "strict", "--json"]);
+    assert!(
+        ran.code == 1 && ran.out.contains(r#""change":"allow->deny""#),
+        "{ran:?}"
+    );
 }

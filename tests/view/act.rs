@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::pty::Pty;
+use crate::daemon::{Daemon, digits, edit, first_hold, house, post};
 use crate::home::Home;
-use crate::house::{Daemon, digits, edit, first_hold, house, post};
 
 /// A dialog hears nothing in its first moment.
 fn open(pty: &mut Pty, key: &str, title: &str) {
@@ -150,7 +150,7 @@ fn without_a_key_nothing_can_be_done() {
     }
     pty.keys("q");
     assert_eq!(pty.end(), 0);
-    crate::house::keygen(&home, "stranger");
+    crate::daemon::keygen(&home, "stranger");
     home.run(["view", "--key", "stranger"])
         .refused_with_hint(2, "this key is nobody's in the log");
     home.run(["view", "--key", "nowhere"])

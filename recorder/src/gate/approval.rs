@@ -10,15 +10,14 @@ use tacho_schemas::record::Via;
 use tacho_schemas::scalar::Blob;
 use tacho_schemas::{Hash, Id, Seq, Time, sshsig};
 
-use super::state::{Approval, Hold, Standing, Status};
+use super::hold::{Approval, Hold, Status};
+use super::state::Standing;
 use super::wire::{Answered, Held, Signed};
 use super::{Gate, Peer, human_actor, place};
+use crate::acts::{self, About};
 use crate::draft::Way;
 use crate::enrol::Signer;
 use crate::error::{Error, ErrorKind, Result};
-
-/// How far the signer's clock may be ahead of ours: 5 minutes.
-const SKEW: i64 = 300_000_000_000;
 
 /// The longest that a signed act counts: 7 days.
 const MAX_LIFE: i64 = 7 * 86_400_000_000_000;
@@ -52,7 +51,7 @@ impl Gate {
         }
         suits(&statement)?;
         let now = self.now();
-        if statement.not_before.0.saturating_sub(SKEW) > now.0 {
+        if statement.not_before.0.saturating_sub(acts::SKEW) > now.0 {
             return refuse("the statement is not yet valid");
         }
         if statement.not_after <= now {
@@ -61,44 +60,37 @@ impl Gate {
         if statement.not_after.0.saturating_sub(statement.not_before.0) > MAX_LIFE {
             return refuse("the statement is valid for more than seven days");
         }
-        let blob = sshsig::from_armoured(&signed.sshsig)?;
+        let mut act = Act {
+            key: statement.key,
+            assurance: None,
+            statement: Blob::new(signed.statement.clone().into_bytes())?,
+            sshsig: Blob::new(sshsig::from_armoured(&signed.sshsig)?)?,
+        };
         let digest = Hash::sha256(signed.statement.as_bytes());
-        let signer = {
-            let state = self.lock();
-            if state.statements.contains(&digest) {
-                return refuse("this very statement was taken before; sign a new one");
-            }
-            state.enrolled.signer(&statement.key).cloned()
-        };
-        let Some(signer) = signer else {
-            return Err(Error::new(
-                ErrorKind::Refused,
-                format!("nobody is enrolled with the key {}", statement.key),
-            )
-            .with_hint("`tacho approver list` shows who is; `tacho approver add` enrols a key"));
-        };
-        let made = signer.key.verify(
-            tacho_schemas::act::NAMESPACE,
-            signed.statement.as_bytes(),
-            &blob,
-        )?;
-        let assurance = match (signer.assurance, made.touched) {
-            // Hardware that was not touched shows nothing.
-            (Assurance::Touch, false) => Assurance::None,
-            (assurance, _) => assurance,
-        };
+        let state = self.lock();
+        if state.statements.contains(&digest) {
+            return refuse("this very statement was taken before; sign a new one");
+        }
+        let opened = acts::open(&self.about(), &state.enrolled, &act).map_err(|why| {
+            Error::new(ErrorKind::Refused, why)
+                .with_hint("`tacho approver list` shows who is enrolled with which key")
+        })?;
+        act.assurance = Some(opened.assurance);
         Ok(Checked {
-            act: Act {
-                key: statement.key,
-                assurance: Some(assurance),
-                statement: Blob::new(signed.statement.clone().into_bytes())?,
-                sshsig: Blob::new(blob)?,
-            },
-            holder: signer.holder.clone(),
-            groups: human_groups(&signer),
+            act,
+            holder: opened.signer.holder.clone(),
+            groups: human_groups(opened.signer),
             statement,
             digest,
         })
+    }
+
+    /// The log that people's statements must name.
+    pub(super) fn about(&self) -> About {
+        About {
+            origin: self.log.origin().clone(),
+            log_id: self.log.log_id(),
+        }
     }
 
     /// Takes a human's yes to a hold.

@@ -4,34 +4,25 @@
 //! under the lock it is then seen whether that still holds, and only then the record is handed to the writer, who keeps the order. So
 //! rules are evaluated side by side, and counted one after the other.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 
-use sha2::{Digest as _, Sha256};
-use tacho_policy::{
-    Act, Classified, Decision, Request, Resolver as _, Verdict as Decided, classify,
-};
+use tacho_policy::{Act, Decision, Verdict as Decided};
 use tacho_schemas::body::log::SealReason;
-use tacho_schemas::body::work::{self, DenyKind};
-use tacho_schemas::body::{Part, PerMille, Rationale, RationaleSource};
-use tacho_schemas::canon;
-use tacho_schemas::content::{Alternatives, Field, MAX_ROW, Provenance};
-use tacho_schemas::event::{Attachment, Event};
-use tacho_schemas::record::{Actor, ActorType, Role, Via};
-use tacho_schemas::scalar::{List, Set};
+use tacho_schemas::body::work::DenyKind;
+use tacho_schemas::content::Field;
+use tacho_schemas::record::Via;
 use tacho_schemas::{Hash, Id, Seq, Time};
 use tokio::sync::watch;
 
-use super::disk::Disk;
-use super::state::{Call, Ground, Hold, Session, Standing, State, Status, parts};
+use super::ask::{Asked, Read};
+use super::hold::{Hold, Status};
+use super::state::{Call, Ground, State, parts};
 use super::wire::{Answer, Decide, Verdict};
 use super::{Gate, Peer};
 use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hook::canary::MARK as CANARY;
-use crate::import::pieces;
 
 /// How often a decision is made on a copy before it is made under the lock.
 const TRIES: usize = 3;
@@ -100,27 +91,6 @@ impl Waiting {
     }
 }
 
-/// A question, with who asks it.
-#[derive(Debug)]
-struct Asked {
-    peer: Peer,
-    session: Seq,
-    ask: Decide,
-}
-
-/// A question, read and classified.
-struct Read {
-    asked: Arc<Asked>,
-    session: Session,
-    request: Arc<Request>,
-    bytes: Arc<Vec<u8>>,
-    input: String,
-    /// The bytes of the parts it changes, as they are, by resolved path.
-    before: Arc<HashMap<String, Option<Vec<u8>>>>,
-    diff: Option<String>,
-    switch: Standing,
-}
-
 /// What is to be written, and what follows from it.
 struct Plan {
     draft: Draft,
@@ -183,6 +153,7 @@ impl Gate {
     }
 
     fn attempt(&self, asked: &Arc<Asked>, waited: Option<&Waiting>) -> Step {
+        let _deciding = Counted::new(&self.deciding);
         let step = self
             .read_call(asked)
             .and_then(|read| self.decide_read(&read, waited));
@@ -195,75 +166,6 @@ impl Gate {
                 "denied, since it could not be recorded: {reason}"
             ))))
         })
-    }
-
-    /// Reads a question: what is asked, and what lies on the disk now.
-    fn read_call(&self, asked: &Arc<Asked>) -> Result<Read> {
-        let session = {
-            let state = self.lock();
-            let found = state.sessions.get(&asked.session).filter(|s| s.open);
-            let mut session = found.cloned().ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Missing,
-                    format!("there is no open session {}", asked.session),
-                )
-            })?;
-            session.calls.clear();
-            session
-        };
-        let ask = &asked.ask;
-        if !ask.cwd.starts_with('/') {
-            return Err(Error::new(ErrorKind::Usage, "`cwd` is no absolute path"));
-        }
-        let call = tacho_policy::Call {
-            agent: session.agent.clone(),
-            cwd: ask.cwd.clone(),
-            harness: session.harness.clone(),
-            input: ask.input.clone(),
-            tool: ask.tool.clone(),
-            workspace: session.workspace.clone(),
-        };
-        let disk = Disk::of(session.uid.unwrap_or(asked.peer.uid));
-        let classified = self.guard_own(classify(&call, &disk));
-        let request = Request::of(&call, &classified);
-        let mut before = HashMap::new();
-        if request.act == Act::Mutate {
-            for target in request.targets.iter().filter(|t| t.access.changes()) {
-                if let Some(resolved) = &target.resolved {
-                    let there = std::fs::symlink_metadata(resolved).is_ok();
-                    let bytes = disk.read(resolved).filter(|_| there);
-                    before.insert(resolved.clone(), bytes);
-                }
-            }
-        }
-        let switch = Standing {
-            killed: self.is_killed(&session, &parts(&request)),
-            lease_fresh: self.has_fresh_leases(&session),
-        };
-        let bytes = request.to_bytes();
-        Ok(Read {
-            diff: proposed_diff(&request, &before, ask),
-            asked: Arc::clone(asked),
-            request: Arc::new(request),
-            bytes: Arc::new(bytes),
-            input: ask.input.to_text(),
-            before: Arc::new(before),
-            session,
-            switch,
-        })
-    }
-
-    /// What lies in this log's own folders is guard surface, wherever they are.
-    pub(super) fn guard_own(&self, mut classified: Classified) -> Classified {
-        let own = [self.log.path(), self.switch.dir()];
-        for target in classified.targets.iter_mut().filter(|t| t.access.changes()) {
-            let resolved = target.resolved.as_ref().map(Path::new);
-            if resolved.is_some_and(|path| own.iter().any(|own| path.starts_with(own))) {
-                target.parts.insert(Part::GuardSurface);
-                classified.parts.insert(Part::GuardSurface);
-            }
-        }
-        classified
     }
 
     fn decide_read(&self, read: &Read, waited: Option<&Waiting>) -> Result<Step> {
@@ -368,63 +270,6 @@ impl Gate {
         }))
     }
 
-    /// The record of a decision.
-    fn event(
-        &self,
-        read: &Read,
-        ground: &Ground,
-        verdict: work::Verdict,
-        causes: Vec<Seq>,
-    ) -> Result<Event> {
-        let ask = &read.asked.ask;
-        let request = &read.request;
-        let mut event = Event::new(
-            actor(read),
-            work::Action {
-                tool: ask.tool.clone(),
-                class: request.class,
-                effects: request.effects,
-                parts: Set::some(parts(request))?,
-                rationale: None,
-                verdict: Some(verdict),
-            },
-        )
-        .with(Field::Request, read.bytes.as_ref().clone())
-        .with(Field::Facts, ground.facts.to_bytes())
-        .with(Field::Input, read.input.clone());
-        event.session = Some(read.asked.session);
-        event.generation = ground.generation;
-        event.causes = causes;
-        if let Some(id) = &ask.tool_use_id {
-            event = event.with(Field::SourceId, id.clone());
-        }
-        if let Some(command) = ask.input.field("command").and_then(text) {
-            event = event.with(Field::Command, command.to_owned());
-        }
-        if let Some(target) = request.targets.iter().next() {
-            event = event.with(Field::Path, target.name().to_owned());
-        }
-        let rationale = rationale(ask, &mut event)?;
-        if let tacho_schemas::body::Body::Action(action) = &mut event.body {
-            action.rationale = Some(rationale);
-        }
-        if request.act == Act::Mutate {
-            for (path, bytes) in read.before.iter() {
-                if let Some(bytes) = bytes {
-                    event
-                        .artefacts
-                        .push(file(Role::Before, path, bytes.clone()));
-                }
-            }
-            if let Some(diff) = &read.diff {
-                let mut diff = file(Role::Diff, "change", diff.clone().into_bytes());
-                (diff.path, diff.media_type) = (None, Some("text/x-diff".to_owned()));
-                event.artefacts.push(diff);
-            }
-        }
-        Ok(event)
-    }
-
     /// Counts, hands the record to the writer, lets go of the lock, waits until it is durable, and answers.
     fn carry_out(
         &self,
@@ -477,9 +322,22 @@ impl Gate {
         ) {
             session.transcript = Some(transcript.clone());
         }
-        let pending = self.log.submit(plan.draft)?;
-        drop(state);
-        let seq = pending.number()?;
+        // What is written from here on cannot change what was written before an allowed change of a part.
+        let seals = mutates && plan.verdict.decision == Decision::Allow;
+        let seal = seals.then_some(SealReason::Mutation);
+        let seq = if self.deciding.load(Ordering::Relaxed) <= 1 {
+            // Nobody else would wait for the lock: the record is written here and now, without waking another thread.
+            let seq = self.log.write_number(plan.draft, seal);
+            drop(state);
+            seq?
+        } else {
+            let pending = match seal {
+                Some(reason) => self.log.submit_and_seal(plan.draft, reason)?,
+                None => self.log.submit(plan.draft)?,
+            };
+            drop(state);
+            pending.number()?
+        };
         if read
             .asked
             .ask
@@ -530,10 +388,6 @@ impl Gate {
             approved,
             killed: plan.verdict.decision == Decision::Deny(DenyKind::Killed),
         };
-        if allowed && mutates {
-            // What is written from here on cannot change what was written before.
-            self.log.seal(SealReason::Mutation)?;
-        }
         // The switch may have been engaged while the disk was waited for.
         if allowed && self.is_killed(&read.session, &parts(&read.request)) {
             answer = self.killed_after(read, ground, seq)?;
@@ -622,27 +476,6 @@ impl Gate {
         Step::Done(Box::new(answer))
     }
 
-    /// A prefix of the agent's transcript is not what it was: somebody rewrote what was said before.
-    fn rewritten(&self, read: &Read, action: Seq) -> Result<Seq> {
-        use tacho_schemas::body::log::{Gap, GapKind};
-        let mut event = Event::new(
-            super::recorder()?,
-            Gap {
-                gap: GapKind::Rewritten,
-                count: None,
-                since: None,
-                until: None,
-            },
-        )
-        .with(
-            Field::Detail,
-            "the transcript up to the last decision is not what it was then",
-        );
-        event.session = Some(read.asked.session);
-        event.causes = vec![action];
-        self.append(event, read.asked.peer.way(Via::Recorder))
-    }
-
     fn new_hold(
         &self,
         read: &Read,
@@ -722,132 +555,4 @@ fn sentence(verdict: &Decided) -> String {
         Decision::Deny(DenyKind::Killed) => format!("{}. Stop now", verdict.reason),
         _ => verdict.reason.clone(),
     }
-}
-
-fn actor(read: &Read) -> Actor {
-    let agent = read.session.agent.clone();
-    let ask = &read.asked.ask;
-    let (id, on_behalf_of) = match &ask.subagent {
-        Some(subagent) => (subagent.clone(), Some(agent)),
-        None => (agent, None),
-    };
-    Actor {
-        actor_type: ActorType::Agent,
-        id,
-        model: ask.model.clone(),
-        on_behalf_of,
-    }
-}
-
-/// Takes the agent's words over, as a claim.
-fn rationale(ask: &Decide, event: &mut Event) -> Result<Rationale> {
-    let absent = Rationale {
-        source: RationaleSource::Absent,
-        evidence: None,
-        confidence: None,
-    };
-    let Some(given) = &ask.rationale else {
-        return Ok(absent);
-    };
-    let mut words = false;
-    for (field, text) in [
-        (Field::Goal, &given.goal),
-        (Field::Summary, &given.summary),
-        (Field::Reasoning, &given.reasoning),
-        (Field::ExpectedEffect, &given.expected_effect),
-    ] {
-        if let Some(text) = text.as_ref().filter(|t| !t.is_empty()) {
-            event.content.insert(field, text.clone().into_bytes());
-            words = true;
-        }
-    }
-    if let Some(list) = given.alternatives.clone().filter(|l| !l.is_empty()) {
-        let list: Alternatives = List::new(list)?;
-        let bytes = canon::encode(&list, MAX_ROW)?;
-        event.content.insert(Field::Alternatives, bytes);
-        words = true;
-    }
-    let evidence = Set::some({
-        let mut evidence = given.evidence.clone().unwrap_or_default();
-        evidence.sort_unstable();
-        evidence.dedup();
-        evidence
-    })?;
-    let confidence = given.confidence.map(PerMille::new).transpose()?;
-    if !words && evidence.is_none() && confidence.is_none() {
-        return Ok(absent);
-    }
-    let from_transcript = given.from_transcript == Some(true);
-    if let (true, Some(transcript)) = (from_transcript, &ask.transcript) {
-        let provenance = Provenance {
-            offset: transcript.offset,
-            prefix_blake3: transcript.prefix_blake3,
-            path: transcript.path.clone(),
-        };
-        let bytes = canon::encode(&provenance, MAX_ROW)?;
-        event.content.insert(Field::Provenance, bytes);
-    }
-    Ok(Rationale {
-        source: if from_transcript {
-            RationaleSource::Transcript
-        } else {
-            RationaleSource::Given
-        },
-        evidence,
-        confidence,
-    })
-}
-
-fn text(value: &tacho_policy::Json) -> Option<&str> {
-    match value {
-        tacho_policy::Json::Text(text) => Some(text),
-        _ => None,
-    }
-}
-
-pub(super) fn file(role: Role, path: &str, bytes: Vec<u8>) -> Attachment {
-    Attachment {
-        role,
-        path: Some(path.to_owned()),
-        media_type: None,
-        unredacted_blake3: None,
-        bytes,
-    }
-}
-
-/// The change that an edit tool would make, as unified diff; only where the bytes are those that the request binds.
-fn proposed_diff(
-    request: &Request,
-    before: &HashMap<String, Option<Vec<u8>>>,
-    ask: &Decide,
-) -> Option<String> {
-    let mut changed = request.targets.iter().filter(|t| t.access.changes());
-    let (target, None) = (changed.next()?, changed.next()) else {
-        return None;
-    };
-    let resolved = target.resolved.as_ref()?;
-    let old = before.get(resolved)?.clone().unwrap_or_default();
-    let old = String::from_utf8(old).ok()?;
-    let field = |name| ask.input.field(name).and_then(text);
-    let new = match (field("content"), field("old_string"), field("new_string")) {
-        (Some(content), _, _) => content.to_owned(),
-        (None, Some(from), Some(to)) => {
-            let all = matches!(
-                ask.input.field("replace_all"),
-                Some(tacho_policy::Json::Bool(true))
-            );
-            match all {
-                true => old.replace(from, to),
-                false => old.replacen(from, to, 1),
-            }
-        }
-        _ => return None,
-    };
-    let digest: [u8; 32] = Sha256::digest(new.as_bytes()).into();
-    if target.after != Some(Hash(digest)) {
-        return None;
-    }
-    let changed = pieces::changed(Some(target.name()), Some(&old), Some(&new), false);
-    let diff = changed.files.into_iter().find(|f| f.role == Role::Diff)?;
-    String::from_utf8(diff.bytes).ok()
 }

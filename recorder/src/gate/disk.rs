@@ -14,23 +14,25 @@ pub(super) const MAX_FILE: u64 = 8 << 20;
 
 /// The disk, as the user with this id names paths on it.
 pub(super) struct Disk {
-    home: Option<PathBuf>,
+    uid: u32,
 }
 
 impl Disk {
     pub(super) fn of(uid: u32) -> Self {
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        Self {
-            home: user.map(|user| user.dir),
-        }
+        Self { uid }
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
+        user.map(|user| user.dir)
     }
 }
 
 impl Resolver for Disk {
     fn resolve(&self, path: &str) -> Option<String> {
         let path = match path.strip_prefix('~') {
-            Some("") => self.home.clone()?,
-            Some(rest) => self.home.as_ref()?.join(rest.strip_prefix('/')?),
+            Some("") => self.home()?,
+            Some(rest) => self.home()?.join(rest.strip_prefix('/')?),
             None => PathBuf::from(path),
         };
         follow(&path)?.to_str().map(str::to_owned)

@@ -10,11 +10,11 @@ use tacho_schemas::body::work::{self, Match, Status};
 use tacho_schemas::body::{Body, Rationale, RationaleSource};
 use tacho_schemas::content::{Field, Row};
 use tacho_schemas::event::Event;
-use tacho_schemas::record::{Actor, ActorType, Role, Via};
+use tacho_schemas::record::{Actor, ActorType, Record, Role, Via};
 use tacho_schemas::scalar::{List, Set};
-use tacho_schemas::{Hash, Id, Seq};
+use tacho_schemas::{Hash, Id, Kind, Seq};
 
-use super::decide::file;
+use super::action::file;
 use super::disk::{self, Disk};
 use super::state::{Call, Session};
 use super::wire::{Outcome, OutcomeTaken};
@@ -32,6 +32,9 @@ const WORDS: [Field; 6] = [
     Field::ExpectedEffect,
     Field::Provenance,
 ];
+
+/// Calls from before a restart that an outcome is searched among.
+const SEARCHED: usize = 1024;
 
 impl Gate {
     /// Takes what came of a call: compares it with what was decided, and writes the mutations that it made.
@@ -114,7 +117,13 @@ impl Gate {
         if let Some(call) = session.calls.iter().rev().find(fits) {
             return Ok(Some(call.clone()));
         }
-        let Some(action) = outcome.action else {
+        let named = match (outcome.action, &outcome.tool_use_id) {
+            (Some(action), _) => Some(action),
+            // Answered by the gate that ran before this one.
+            (None, Some(id)) if session.restored => self.find_named(seq, id)?,
+            _ => None,
+        };
+        let Some(action) = named else {
             return Ok(None);
         };
         self.read(|view| {
@@ -134,7 +143,7 @@ impl Gate {
             else {
                 return Ok(None);
             };
-            let before = super::state::artefact(view, &shown, Role::Before);
+            let before = super::rebuild::artefact(view, &shown, Role::Before);
             let mut targets = request.targets.iter().filter(|t| t.access.changes());
             let first = targets.next().and_then(|t| t.resolved.clone());
             let before = first.map(|path| (path, before)).into_iter().collect();
@@ -147,6 +156,27 @@ impl Gate {
                 told: false,
                 request: Arc::new(request),
             }))
+        })
+    }
+
+    /// Finds the newest action of a session that the harness calls so, in the log.
+    fn find_named(&self, session: Seq, id: &str) -> Result<Option<Seq>> {
+        self.read(|view| {
+            let mut actions = Vec::new();
+            let is_action = |kind| kind == Kind::Action;
+            view.bare(session.0..view.size(), is_action, |bytes, in_tree| {
+                if in_tree && let Ok(record) = Record::decode(bytes) {
+                    let ours = record.session == Some(session) && record.via == Via::Gate;
+                    actions.extend(ours.then_some(record.seq));
+                }
+                Ok(())
+            })?;
+            for seq in actions.into_iter().rev().take(SEARCHED) {
+                if view.record(seq)?.text(Field::SourceId) == Some(id) {
+                    return Ok(Some(seq));
+                }
+            }
+            Ok(None)
         })
     }
 

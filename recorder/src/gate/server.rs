@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
 use hyper::service::service_fn;
@@ -27,10 +27,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tacho_schemas::Seq;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::client::check_path;
+use super::notify::notify;
+use super::tail::Tail;
 use super::wire::{Answer, Decide, Holds, Recorded, Refused};
 use super::{Gate, MAX_BODY, NONCE, PROOF, PROVER, Peer, Step, Why, proven};
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +104,8 @@ routes! {
     "GET" "/v1/holds" ["reviewers"] () -> "Holds",
     "POST" "/v1/holds/{seq}/approve" ["reviewers"] ("Signed") -> "Answered",
     "POST" "/v1/holds/{seq}/deny" ["reviewers"] ("Signed") -> "Answered",
+    "POST" "/v1/note" ["reviewers"] ("Note") -> "Recorded",
+    "GET" "/v1/tail" ["reviewers"] () -> "Record",
     "POST" "/v1/kill" ["reviewers"] ("Kill") -> "Recorded",
     "POST" "/v1/gap" ["reviewers"] ("Gap") -> "Recorded",
     "POST" "/v1/switch" ["reviewers"] ("SwitchAct") -> "Recorded",
@@ -112,8 +116,8 @@ struct House {
     gate: Arc<Gate>,
     /// Turns true when the gate stops.
     stop: watch::Receiver<bool>,
-    /// Sessions whose door is to be opened or closed.
-    doors: tokio::sync::mpsc::UnboundedSender<(Seq, bool)>,
+    /// Sessions whose door is to be opened or closed; whoever wants one opened hears when it is.
+    doors: mpsc::UnboundedSender<(Seq, Option<oneshot::Sender<()>>)>,
 }
 
 /// Serves until `stop` turns true; then answers everybody who waits, and returns.
@@ -124,7 +128,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let (send, mut doors) = tokio::sync::mpsc::unbounded_channel();
+    let (send, mut doors) = mpsc::unbounded_channel();
     let house = Arc::new(House {
         gate: Arc::clone(&gate),
         stop: stop.clone(),
@@ -153,9 +157,12 @@ pub async fn serve(
                 }
             }
             Some((session, opens)) = doors.recv() => {
-                if opens {
+                if let Some(opened) = opens {
                     match open_door(&house, &mut open, session) {
-                        Ok(handle) => drop(sessions.insert(session, handle)),
+                        Ok(handle) => {
+                            sessions.insert(session, handle);
+                            let _ = opened.send(());
+                        }
                         // Whoever opened it finds no socket there, and nothing runs.
                         Err(error) => gate.tell(&error),
                     }
@@ -279,7 +286,17 @@ async fn talk<P>(house: Arc<House>, stream: UnixStream, door: Door, place: P) {
 }
 
 /// Answers one question, and proves the answer if that was asked for.
-async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    house: &House,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Either<Full<Bytes>, Tail>> {
+    if let Some((route, _)) = find(request.method(), request.uri().path(), peer.door)
+        && route.path == "/v1/tail"
+        && let Some(tail) = tail(house, &request).await
+    {
+        return tail;
+    }
     let nonce = request.headers().get(NONCE).and_then(|text| {
         let mut nonce = [0; 32];
         hex::decode_to_slice(text.as_bytes(), &mut nonce).ok()?;
@@ -293,7 +310,7 @@ async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Respon
         };
         serde_json::to_vec(&refused).unwrap_or_default()
     });
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -311,8 +328,31 @@ async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Respon
             }
         }
     }
-    *response.body_mut() = Full::new(Bytes::from(body));
+    *response.body_mut() = Either::Left(Full::new(Bytes::from(body)));
     response
+}
+
+/// Begins a stream of records; nothing if it is asked for as it cannot be, or the log cannot be read. A stream has no proof of its
+/// own: each record in it has its leaf, which a receipt or checkpoint can be held against.
+async fn tail(
+    house: &House,
+    request: &Request<Incoming>,
+) -> Option<Response<Either<Full<Bytes>, Tail>>> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let header = request.headers().get("last-event-id");
+    let after = match (request.uri().query(), header) {
+        (Some(query), _) => Some(number(query.strip_prefix("after=")?)?),
+        (None, Some(id)) => Some(number(id.to_str().ok()?)?),
+        (None, None) => None,
+    };
+    let first = blocking(&house.gate, move |gate| gate.tail_from(after))
+        .await
+        .ok()?;
+    let tail = Tail::begin(Arc::clone(&house.gate), first, house.stop.clone());
+    let mut response = Response::new(Either::Right(tail));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert("content-type", kind);
+    Some(response)
 }
 
 type Written = (StatusCode, std::result::Result<Vec<u8>, serde_json::Error>);
@@ -392,14 +432,9 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             let opened = with(gate, &body, move |gate, open| gate.open_session(peer, open)).await;
             if let Ok((opened, true)) = &opened {
                 // The door is open before the caller knows of it.
-                let path = gate.session_socket(opened.session);
-                let _ = house.doors.send((opened.session, true));
-                for _ in 0..200 {
-                    if path.exists() {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+                let (open, is_open) = oneshot::channel();
+                let _ = house.doors.send((opened.session, Some(open)));
+                let _ = tokio::time::timeout(PATIENCE, is_open).await;
             }
             written(opened.map(|(opened, _)| opened))
         }
@@ -409,7 +444,7 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             })
             .await;
             if closed.is_ok() {
-                let _ = house.doors.send((seq, false));
+                let _ = house.doors.send((seq, None));
             }
             written(closed.map(|seq| Recorded { seq }))
         }
@@ -455,6 +490,16 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             with(gate, &body, move |gate, kill| gate.kill(peer, kill))
                 .await
                 .map(|seq| Recorded { seq }),
+        ),
+        "/v1/note" => written(
+            with(gate, &body, move |gate, note| gate.note(peer, note))
+                .await
+                .map(|seq| Recorded { seq }),
+        ),
+        "/v1/tail" => refused(
+            StatusCode::BAD_REQUEST,
+            "the records cannot be followed from there",
+            Some("`/v1/tail?after=SEQ` begins after a record, `/v1/tail` with the next one"),
         ),
         "/v1/gap" => written(
             with(gate, &body, move |gate, gap| gate.gap(peer, gap))
@@ -540,7 +585,7 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
         };
         let mut bell = waiting.bell();
         if waiting.is_new() {
-            notify(house, waiting.hold());
+            notify(&house.gate, waiting.hold());
         }
         let why = tokio::select! {
             _ = bell.changed() => Why::Bell,
@@ -549,44 +594,4 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
         };
         step = blocking(gate, move |gate| Ok(gate.resume(waiting, why))).await;
     }
-}
-
-/// Runs the command that tells people of a hold, with the hold as JSON on its standard input.
-fn notify(house: &House, hold: Seq) {
-    let command = house.gate.settings().notify.clone();
-    let Some((program, args)) = command.split_first() else {
-        return;
-    };
-    let (program, args) = (program.clone(), args.to_vec());
-    let gate = Arc::clone(&house.gate);
-    tokio::spawn(async move {
-        let held = blocking(&gate, move |gate| gate.held(hold)).await;
-        let Ok(Ok(text)) = held.map(|held| serde_json::to_vec(&held)) else {
-            return;
-        };
-        if let Err(error) = run(&program, &args, &text).await {
-            gate.tell(&Error::io("run", Path::new(&program), error));
-        }
-    });
-}
-
-async fn run(program: &str, args: &[String], text: &[u8]) -> std::io::Result<()> {
-    use tokio::io::AsyncWriteExt as _;
-    let mut child = tokio::process::Command::new(program)
-        .args(args)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let work = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(text).await?;
-            stdin.shutdown().await?;
-        }
-        child.wait().await.map(drop)
-    };
-    tokio::time::timeout(Duration::from_secs(30), work)
-        .await
-        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }

@@ -87,6 +87,7 @@ impl Gate {
                 uid: Some(peer.uid),
                 chain,
                 open: true,
+                restored: false,
                 transcript: None,
                 allowed: 0,
                 denied: 0,

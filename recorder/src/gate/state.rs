@@ -1,26 +1,17 @@
-//! What the gate knows, and how it is read out of the log again.
-//!
-//! Everything here is a fold over records: [`State::rebuild`] takes them all after a start, and each record that the gate writes is
-//! taken in by the same rules. Only records via the gate, people or the recorder count; what callers or files say does not.
+//! What the gate knows. Nothing of it is anywhere but in the log: `rebuild` reads it out of there after a start.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use tacho_policy::{Approver, Facts, Obligation, Policies, Request};
-use tacho_schemas::body::human::Answer;
-use tacho_schemas::body::log::Phase;
-use tacho_schemas::body::work::{Class, Confinement, Decision, DenyKind, Verdict};
-use tacho_schemas::body::{Body, Part};
-use tacho_schemas::content::{Descriptor, Field};
-use tacho_schemas::record::{ActorType, Record, Role, Via};
-use tacho_schemas::{Hash, Id, Kind, Seq, Time};
-use tokio::sync::watch;
+use tacho_policy::{Facts, Policies, Request};
+use tacho_schemas::body::Part;
+use tacho_schemas::body::work::Confinement;
+use tacho_schemas::{Hash, Id, Seq, Time};
 
+use super::hold::{Hold, Status};
 use super::wire::{SessionStatus, Transcript};
 use crate::enrol::Enrolled;
-use crate::error::{Error, ErrorKind, Result};
-use crate::read::{Shown, View};
 
 /// An hour in nanoseconds.
 const HOUR: i64 = 3_600_000_000_000;
@@ -53,7 +44,7 @@ pub(super) struct State {
     pub(super) policy: InForce,
     pub(super) stopping: bool,
     /// The last `policy` record.
-    last_policy: Option<Seq>,
+    pub(super) last_policy: Option<Seq>,
 }
 
 /// A session.
@@ -68,6 +59,8 @@ pub(super) struct Session {
     /// Itself and the sessions that started it.
     pub(super) chain: Vec<Seq>,
     pub(super) open: bool,
+    /// It was opened before this gate started, so that not all of its calls are at hand.
+    pub(super) restored: bool,
     pub(super) transcript: Option<Transcript>,
     pub(super) allowed: u64,
     pub(super) denied: u64,
@@ -142,73 +135,6 @@ impl Agent {
     }
 }
 
-/// How a hold stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Status {
-    Open,
-    /// An action that rests on it was allowed.
-    Spent,
-    /// A human said no; the record says who.
-    Rejected(Seq),
-    /// The off switch ended it.
-    Killed,
-    /// The policy changed.
-    Void,
-}
-
-/// A hold.
-pub(super) struct Hold {
-    pub(super) session: Seq,
-    pub(super) agent: Id,
-    pub(super) tool: Id,
-    pub(super) class: Option<Class>,
-    pub(super) since: Time,
-    pub(super) deadline: Time,
-    pub(super) salt: [u8; 32],
-    pub(super) digest: Hash,
-    pub(super) policy_digest: Hash,
-    pub(super) obligations: Vec<Obligation>,
-    pub(super) request: Arc<Vec<u8>>,
-    /// Whether `request` is what the digest is of: else something was redacted on its way into the log.
-    pub(super) intact: bool,
-    pub(super) input: String,
-    pub(super) diff: Option<String>,
-    pub(super) reason: String,
-    pub(super) summary: Option<String>,
-    pub(super) status: Status,
-    pub(super) approvals: Vec<Approval>,
-    pub(super) bell: watch::Sender<u64>,
-    pub(super) waiting: Arc<AtomicUsize>,
-}
-
-/// An approval of a hold.
-#[derive(Clone, Debug)]
-pub(super) struct Approval {
-    pub(super) approver: Approver,
-    pub(super) not_after: Time,
-}
-
-impl Hold {
-    pub(super) fn ring(&self) {
-        self.bell.send_modify(|rung| *rung = rung.wrapping_add(1));
-    }
-
-    pub(super) fn is_open(&self, now: Time) -> bool {
-        self.status == Status::Open && now < self.deadline
-    }
-
-    /// Whether it is about this very request.
-    pub(super) fn is_about(&self, request: &Request, bytes: &[u8]) -> bool {
-        self.request.as_slice() == bytes
-            || (!self.intact && request.digest(&self.salt) == self.digest)
-    }
-
-    pub(super) fn valid(&self, now: Time) -> Vec<Approver> {
-        let valid = self.approvals.iter().filter(|a| now < a.not_after);
-        valid.map(|a| a.approver.clone()).collect()
-    }
-}
-
 /// What the off switch says of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
@@ -237,161 +163,6 @@ impl PartialEq for Ground {
 }
 
 impl State {
-    /// Reads everything out of the log.
-    pub(super) fn rebuild(view: &View<'_>) -> Result<Self> {
-        let nothing = Policies::parse("nothing", "").map_err(|e| {
-            Error::new(
-                ErrorKind::Io,
-                format!("the empty policy cannot be read: {e}"),
-            )
-        })?;
-        let mut state = Self {
-            sessions: BTreeMap::new(),
-            references: HashMap::new(),
-            holds: BTreeMap::new(),
-            agents: HashMap::new(),
-            lineages: HashMap::new(),
-            statements: HashSet::new(),
-            enrolled: Enrolled::default(),
-            policy: InForce {
-                digest: nothing.digest(),
-                policies: Arc::new(nothing),
-                seq: Seq(0),
-            },
-            stopping: false,
-            last_policy: None,
-        };
-        let mut wanted = Vec::new();
-        view.snapshot().records(0..view.size(), |seq, bytes| {
-            let counts = matches!(
-                Kind::peek(bytes),
-                Some(
-                    Kind::Action
-                        | Kind::Approval
-                        | Kind::Generation
-                        | Kind::Key
-                        | Kind::Policy
-                        | Kind::Session
-                )
-            );
-            if counts
-                && Record::decode(bytes)
-                    .is_ok_and(|r| matches!(r.via, Via::Gate | Via::Human | Via::Recorder))
-            {
-                wanted.push(Seq(seq));
-            }
-            Ok::<(), Error>(())
-        })?;
-        for seq in wanted {
-            let shown = view.record(seq)?;
-            if shown.in_tree {
-                state.take(&shown, view);
-            }
-        }
-        state.void_holds();
-        Ok(state)
-    }
-
-    /// Takes one record of the log in.
-    fn take(&mut self, shown: &Shown, view: &View<'_>) {
-        let Ok(record) = &shown.meaning else { return };
-        match &record.body {
-            Body::Key(_) => self.enrolled.take(record),
-            Body::Policy(_) => self.last_policy = Some(record.seq),
-            Body::Session(session) => self.take_session(record, session, shown),
-            Body::Generation(generation) => {
-                let Some(session) = record.session.and_then(|s| self.sessions.get(&s)) else {
-                    return;
-                };
-                let lineage = generation.lineage.unwrap_or(record.seq);
-                let place = (session.agent.clone(), session.workspace.clone());
-                self.lineages.insert(place, (lineage, record.seq));
-            }
-            Body::Action(action) => {
-                if let Some(verdict) = &action.verdict {
-                    self.take_action(record, action, verdict, shown, view);
-                }
-            }
-            Body::Approval(approval) => {
-                let statement = Hash::sha256(approval.act.statement.as_slice());
-                self.statements.insert(statement);
-                let signer = self.enrolled.signer_at(&approval.act.key, record.seq);
-                let signer = signer.map(|s| (s.holder.clone(), s.groups.clone()));
-                let Some((human, groups)) = signer else {
-                    return;
-                };
-                let launcher = self
-                    .holds
-                    .get(&approval.target)
-                    .and_then(|hold| self.sessions.get(&hold.session))
-                    .and_then(|session| session.launcher.clone());
-                let Some(hold) = self.holds.get_mut(&approval.target) else {
-                    return;
-                };
-                if approval.answer == Answer::Reject {
-                    hold.status = Status::Rejected(record.seq);
-                } else {
-                    use tacho_schemas::body::log::Assurance;
-                    let approver = Approver {
-                        groups,
-                        initiator: false,
-                        launcher: launcher.as_ref() == Some(&human),
-                        human,
-                        seq: record.seq,
-                        weak: approval.act.assurance.unwrap_or(Assurance::None) == Assurance::None,
-                    };
-                    hold.approvals.push(Approval {
-                        approver,
-                        not_after: approval.not_after.unwrap_or(Time(i64::MIN)),
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn take_session(
-        &mut self,
-        record: &Record,
-        body: &tacho_schemas::body::work::Session,
-        shown: &Shown,
-    ) {
-        if body.phase == Phase::Close {
-            if let Some(session) = record.session.and_then(|s| self.sessions.get_mut(&s)) {
-                session.open = false;
-            }
-            return;
-        }
-        if record.via != Via::Gate {
-            return;
-        }
-        let chain = self.chain_of(record.seq, body.parent);
-        let session = Session {
-            agent: body.agent.clone(),
-            harness: body.harness.clone(),
-            workspace: shown.text(Field::Workspace).unwrap_or_default().to_owned(),
-            confinement: body.confinement.unwrap_or(Confinement::HookOnly),
-            launcher: record.actor.on_behalf_of.clone(),
-            uid: record.auth.as_ref().and_then(|a| a.uid),
-            chain,
-            open: true,
-            transcript: None,
-            allowed: 0,
-            denied: 0,
-            calls: VecDeque::new(),
-        };
-        if let Some(reference) = &record.reference {
-            self.references.insert(reference.clone(), record.seq);
-        }
-        if let Some(lineage) = body.lineage {
-            let place = (session.agent.clone(), session.workspace.clone());
-            self.lineages
-                .entry(place)
-                .or_insert((lineage, record.generation.unwrap_or(lineage)));
-        }
-        self.sessions.insert(record.seq, session);
-    }
-
     /// A session and those that started it.
     pub(super) fn chain_of(&self, session: Seq, parent: Option<Seq>) -> Vec<Seq> {
         let mut chain = vec![session];
@@ -399,58 +170,6 @@ impl State {
             chain.extend(parent.chain.iter().copied());
         }
         chain
-    }
-
-    fn take_action(
-        &mut self,
-        record: &Record,
-        action: &tacho_schemas::body::work::Action,
-        verdict: &Verdict,
-        shown: &Shown,
-        view: &View<'_>,
-    ) {
-        let Some(session) = record.session else {
-            return;
-        };
-        let Some(agent) = self.sessions.get(&session).map(|s| s.agent.clone()) else {
-            return;
-        };
-        if record.via != Via::Gate || record.actor.actor_type != ActorType::Agent {
-            return;
-        }
-        let request = shown.text(Field::Request).unwrap_or_default();
-        match verdict.decision {
-            Decision::Hold => {
-                if let Some(hold) = held(record, action, verdict, shown, view, &agent, session) {
-                    self.holds.insert(record.seq, hold);
-                }
-            }
-            Decision::Allow => {
-                let approved = verdict.consumes.is_some();
-                let mutates = Request::from_bytes(request.as_bytes())
-                    .is_ok_and(|r| r.act == tacho_policy::Act::Mutate);
-                self.agents
-                    .entry(agent)
-                    .or_default()
-                    .allowed(mutates, approved, record.time);
-                for cause in record.causes().iter().filter(|_| approved) {
-                    if let Some(hold) = self.holds.get_mut(cause) {
-                        hold.status = Status::Spent;
-                    }
-                }
-            }
-            Decision::Deny => {
-                let denials = &mut self.agents.entry(agent).or_default().denials;
-                *denials = denials.saturating_add(1);
-                for cause in record.causes() {
-                    if verdict.deny_kind == Some(DenyKind::Killed)
-                        && let Some(hold) = self.holds.get_mut(cause)
-                    {
-                        hold.status = Status::Killed;
-                    }
-                }
-            }
-        }
     }
 
     /// Ends the open holds of other policies: an approval binds the policy that asked for it.
@@ -472,46 +191,6 @@ impl State {
                 (asked && now < hold.deadline) || hold.waiting.load(Ordering::Relaxed) > 0
             });
         }
-    }
-
-    /// Reads the policy that the log names last; none if it names none.
-    pub(super) fn recorded_policy(&self, view: &View<'_>) -> Result<Option<InForce>> {
-        let Some(seq) = self.last_policy else {
-            return Ok(None);
-        };
-        let gone = || {
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("the text of the policy in record {seq} is not there"),
-            )
-            .with_hint("name a policy: `tacho serve --preset solo`")
-        };
-        let shown = view.record(seq)?;
-        let Ok(Record {
-            body: Body::Policy(body),
-            ..
-        }) = &shown.meaning
-        else {
-            return Err(gone());
-        };
-        let name = shown.text(Field::Name).unwrap_or("policy").to_owned();
-        let text = artefact(view, &shown, Role::Policy).ok_or_else(gone)?;
-        let text = String::from_utf8(text).map_err(|_| gone())?;
-        let policies = Policies::parse(&name, &text).map_err(|e| {
-            Error::new(
-                ErrorKind::Usage,
-                format!("the policy in record {seq} can no longer be used: {e}"),
-            )
-            .with_hint("name a policy: `tacho serve --preset solo`")
-        })?;
-        if policies.digest() != body.policy_digest {
-            return Err(gone());
-        }
-        Ok(Some(InForce {
-            digest: policies.digest(),
-            policies: Arc::new(policies),
-            seq,
-        }))
     }
 
     /// What a call of a session is decided on.
@@ -623,72 +302,6 @@ impl State {
         })
         .collect()
     }
-}
-
-/// Reads a hold out of its record; one whose salt or request is gone can no longer be answered.
-fn held(
-    record: &Record,
-    action: &tacho_schemas::body::work::Action,
-    verdict: &Verdict,
-    shown: &Shown,
-    view: &View<'_>,
-    agent: &Id,
-    session: Seq,
-) -> Option<Hold> {
-    let mut salt = [0; 32];
-    hex::decode_to_slice(shown.text(Field::RequestSalt)?, &mut salt).ok()?;
-    let facts = shown.text(Field::Facts)?;
-    Facts::from_bytes(facts.as_bytes()).ok()?;
-    let diff = artefact(view, shown, Role::Diff);
-    let request = shown.text(Field::Request)?.as_bytes().to_vec();
-    let digest = verdict.request_digest?;
-    Some(Hold {
-        intact: Request::from_bytes(&request).is_ok_and(|r| r.digest(&salt) == digest),
-        session,
-        agent: agent.clone(),
-        tool: action.tool.clone(),
-        class: action.class,
-        since: record.time,
-        deadline: verdict.deadline?,
-        salt,
-        digest,
-        policy_digest: verdict.policy_digest?,
-        obligations: verdict
-            .obligations
-            .iter()
-            .flatten()
-            .filter_map(|o| {
-                Some(Obligation {
-                    accepts: tacho_policy::hold::Accepts::default(),
-                    group: o.group.clone(),
-                    k: o.k,
-                    rule: o.rule.clone()?,
-                    ttl_secs: o.ttl,
-                })
-            })
-            .collect(),
-        request: Arc::new(request),
-        input: shown.text(Field::Input).unwrap_or_default().to_owned(),
-        diff: diff.and_then(|bytes| String::from_utf8(bytes).ok()),
-        reason: shown.text(Field::AnswerText).unwrap_or_default().to_owned(),
-        summary: shown.text(Field::Summary).map(str::to_owned),
-        status: Status::Open,
-        approvals: Vec::new(),
-        bell: watch::Sender::new(0),
-        waiting: Arc::default(),
-    })
-}
-
-/// Reads the bytes of a record's first artefact of a role.
-pub(super) fn artefact(view: &View<'_>, shown: &Shown, role: Role) -> Option<Vec<u8>> {
-    let record = shown.meaning.as_ref().ok()?;
-    let (place, _) = (0_u64..)
-        .zip(record.artefacts())
-        .find(|(_, artefact)| artefact.role == role)?;
-    let salted = shown.row.artefacts.as_ref()?.get(&place)?;
-    let descriptor = Descriptor::decode(&salted.bytes).ok()?;
-    let kept = view.snapshot().artefact(&descriptor.blake3).ok()??;
-    Some(kept.bytes)
 }
 
 /// The parts of a request, as a set of the record.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tacho_policy::Json;
-use tacho_schemas::body::human::{Scope, Trigger};
+use tacho_schemas::body::human::{Mark, Scope, Trigger};
 use tacho_schemas::body::log::GapKind;
 use tacho_schemas::body::work::{Class, Confinement, DenyKind, Status};
 use tacho_schemas::content::Alternative;
@@ -307,6 +307,20 @@ wire! {
         by: opt Id,
         /// What led to it.
         causes: opt Vec<Seq>,
+    }
+
+    /// What a human says about records.
+    pub struct Note {
+        /// The records.
+        about: req Vec<Seq>,
+        /// What is said.
+        text: req String,
+        /// The rule of the finding that it answers.
+        rule: opt Id,
+        /// What it says of that finding.
+        mark: opt Mark,
+        /// A signature, where a key was at hand: verb `note`, target the first record, digest the SHA-256 of the text.
+        signed: opt Signed,
     }
 
     /// Something is known to be missing.

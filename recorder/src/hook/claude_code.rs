@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::payload::{Payload, empty};
+use super::payload::Payload;
 use super::{Agent, Answer, Ask, Ended, Moment, Output, Refusal};
 
 /// The events that are about no tool call: nothing is decided there.
@@ -41,23 +41,8 @@ const ASIDES: [&str; 28] = [
     "WorktreeRemove",
 ];
 
-const KNOWN: [&str; 15] = [
-    "agent_id",
-    "agent_type",
-    "cwd",
-    "duration_ms",
-    "error",
-    "hook_event_name",
-    "is_interrupt",
-    "permission_mode",
-    "prompt_id",
-    "session_id",
-    "tool_input",
-    "tool_name",
-    "tool_response",
-    "tool_use_id",
-    "transcript_path",
-];
+/// Fields besides those of [`Payload::call`].
+const OWN: [&str; 4] = ["duration_ms", "error", "is_interrupt", "prompt_id"];
 
 pub(super) fn parse(payload: &Payload<'_>) -> Result<Ask, Refusal> {
     let event = payload.need("hook_event_name")?;
@@ -68,29 +53,8 @@ pub(super) fn parse(payload: &Payload<'_>) -> Result<Ask, Refusal> {
         known if ASIDES.contains(&known) => Moment::Aside,
         _ => return Err(Refusal::Event(event)),
     };
-    let about_a_tool = matches!(moment, Moment::Before | Moment::After);
     let failed = event == "PostToolUseFailure";
-    let call_id = payload.words("tool_use_id");
-    if event == "PreToolUse" && call_id.is_none() {
-        return Err(Refusal::Field("tool_use_id"));
-    }
     Ok(Ask {
-        agent: Agent::ClaudeCode,
-        moment,
-        session: payload.need("session_id")?,
-        tool: match about_a_tool {
-            true => payload.need("tool_name")?,
-            false => String::new(),
-        },
-        input: match about_a_tool {
-            true => payload.object("tool_input")?,
-            false => empty(),
-        },
-        call_id,
-        cwd: payload.need("cwd")?,
-        transcript: payload.path("transcript_path"),
-        model: None,
-        subagent: payload.words("agent_id"),
         ended: (moment == Moment::After).then(|| match payload.raw("is_interrupt") {
             Some(raw) if raw.get() == "true" => Ended::Cancelled,
             _ if failed => Ended::Failed,
@@ -101,9 +65,7 @@ pub(super) fn parse(payload: &Payload<'_>) -> Result<Ask, Refusal> {
             true => payload.any("error"),
             false => payload.any("tool_response"),
         },
-        rationale: None,
-        extra: payload.rest(&KNOWN),
-        event,
+        ..payload.call(Agent::ClaudeCode, event, moment, &OWN)?
     })
 }
 

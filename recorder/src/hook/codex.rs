@@ -3,7 +3,7 @@
 //! Its readers refuse an answer with any key that they do not expect, and run the tool then. So the deny is exactly the smallest one,
 //! and nothing at all is printed to allow. `continue`, `stopReason` and `suppressOutput` void a deny that stands beside them.
 
-use super::payload::{Payload, empty};
+use super::payload::Payload;
 use super::{Agent, Answer, Ask, Ended, Moment, Output, Refusal};
 
 const ASIDES: [&str; 9] = [
@@ -18,22 +18,8 @@ const ASIDES: [&str; 9] = [
     "UserPromptSubmit",
 ];
 
-const KNOWN: [&str; 14] = [
-    "agent_id",
-    "agent_type",
-    "cwd",
-    "hook_event_name",
-    "model",
-    "permission_mode",
-    "session_id",
-    "source",
-    "tool_input",
-    "tool_name",
-    "tool_response",
-    "tool_use_id",
-    "transcript_path",
-    "turn_id",
-];
+/// Fields besides those of [`Payload::call`].
+const OWN: [&str; 3] = ["model", "source", "turn_id"];
 
 pub(super) fn parse(payload: &Payload<'_>) -> Result<Ask, Refusal> {
     let event = payload.need("hook_event_name")?;
@@ -44,38 +30,15 @@ pub(super) fn parse(payload: &Payload<'_>) -> Result<Ask, Refusal> {
         known if ASIDES.contains(&known) => Moment::Aside,
         _ => return Err(Refusal::Event(event)),
     };
-    let about_a_tool = matches!(moment, Moment::Before | Moment::After);
-    if about_a_tool {
+    if matches!(moment, Moment::Before | Moment::After) {
         payload.need("turn_id")?;
     }
-    let call_id = payload.words("tool_use_id");
-    if event == "PreToolUse" && call_id.is_none() {
-        return Err(Refusal::Field("tool_use_id"));
-    }
     Ok(Ask {
-        agent: Agent::Codex,
-        moment,
-        session: payload.need("session_id")?,
-        tool: match about_a_tool {
-            true => payload.need("tool_name")?,
-            false => String::new(),
-        },
-        input: match about_a_tool {
-            true => payload.object("tool_input")?,
-            false => empty(),
-        },
-        call_id,
-        cwd: payload.need("cwd")?,
-        transcript: payload.path("transcript_path"),
         model: payload.words("model"),
-        subagent: payload.words("agent_id"),
         // It calls the hook alike for a command that failed.
         ended: (moment == Moment::After).then_some(Ended::Unknown),
-        exit: None,
         output: payload.any("tool_response").filter(|text| !text.is_empty()),
-        rationale: None,
-        extra: payload.rest(&KNOWN),
-        event,
+        ..payload.call(Agent::Codex, event, moment, &OWN)?
     })
 }
 

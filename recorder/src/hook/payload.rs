@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{MAX_ASK, MAX_PAYLOAD, Refusal};
+use super::{Agent, Ask, MAX_ASK, MAX_PAYLOAD, Moment, Refusal};
 use crate::import::json::{Fault, Json};
 
 /// One object, its members as they stand in the text.
@@ -113,6 +113,58 @@ impl<'a> Payload<'a> {
     pub(super) fn any(&self, key: &str) -> Option<String> {
         let raw = self.raw(key)?;
         Some(words(raw).unwrap_or_else(|| raw.get().to_owned()))
+    }
+
+    /// What Claude Code says of a call, and Codex, which copied it, in the same words. `own` are the dialect's other fields.
+    pub(super) fn call(
+        &self,
+        agent: Agent,
+        event: String,
+        moment: Moment,
+        own: &[&str],
+    ) -> Result<Ask, Refusal> {
+        const SHARED: [&str; 11] = [
+            "agent_id",
+            "agent_type",
+            "cwd",
+            "hook_event_name",
+            "permission_mode",
+            "session_id",
+            "tool_input",
+            "tool_name",
+            "tool_response",
+            "tool_use_id",
+            "transcript_path",
+        ];
+        let call_id = self.words("tool_use_id");
+        if event == "PreToolUse" && call_id.is_none() {
+            return Err(Refusal::Field("tool_use_id"));
+        }
+        let about_a_tool = matches!(moment, Moment::Before | Moment::After);
+        Ok(Ask {
+            agent,
+            moment,
+            session: self.need("session_id")?,
+            tool: match about_a_tool {
+                true => self.need("tool_name")?,
+                false => String::new(),
+            },
+            input: match about_a_tool {
+                true => self.object("tool_input")?,
+                false => empty(),
+            },
+            call_id,
+            cwd: self.need("cwd")?,
+            transcript: self.path("transcript_path"),
+            model: None,
+            subagent: self.words("agent_id"),
+            ended: None,
+            exit: None,
+            output: None,
+            rationale: None,
+            extra: self.rest(&[SHARED.as_slice(), own].concat()),
+            event,
+        })
     }
 
     /// The members that are none of these.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use tacho_schemas::body::log::{Import, Loss, Phase, SealReason};
 use tacho_schemas::content::Field;
@@ -12,7 +13,7 @@ use tacho_schemas::scalar::List;
 use tacho_schemas::{Hash, Id, Kind, Seq};
 
 use super::{Format, Source, lines};
-use crate::draft::Way;
+use crate::draft::{Draft, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, Pending};
 
@@ -27,6 +28,9 @@ const PIECE: u64 = 4 << 20;
 
 /// Pieces in one record.
 const PIECES: usize = 8;
+
+/// Records with original bytes that are made ready at once.
+const PARTS: usize = 2;
 
 /// Types of losses that are kept apart; more become `other`.
 const MAX_LOSSES: usize = 250;
@@ -87,14 +91,21 @@ impl<'log> Sink<'log> {
             repeats: BTreeMap::new(),
         };
         loop {
-            let artefacts = pieces.take()?;
-            if artefacts.is_empty() {
+            let mut parts = Vec::new();
+            while parts.len() < PARTS {
+                let artefacts = pieces.take()?;
+                if artefacts.is_empty() {
+                    break;
+                }
+                let mut event = Event::new(system()?, phase(Phase::Part, format)?);
+                event.causes = vec![open];
+                event.artefacts = artefacts;
+                parts.push(event);
+            }
+            if parts.is_empty() {
                 break;
             }
-            let mut event = Event::new(system()?, phase(Phase::Part, format)?);
-            event.causes = vec![open];
-            event.artefacts = artefacts;
-            sink.put(event)?;
+            sink.put_together(parts)?;
         }
         sink.way = Way::import(open);
         sink.counts.clear();
@@ -108,12 +119,32 @@ impl<'log> Sink<'log> {
 
     /// Puts an event, and returns the number that its record will have; none if it cannot be recorded, which is counted.
     pub fn put(&mut self, event: Event) -> Result<Option<Seq>> {
+        self.submit(self.log.draft(event, self.way.clone()))
+    }
+
+    /// Puts events whose bytes are many: they are made ready side by side.
+    fn put_together(&mut self, events: Vec<Event>) -> Result<()> {
+        let (log, way) = (self.log, &self.way);
+        let drafts: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = events
+                .into_iter()
+                .map(|event| scope.spawn(|| log.draft(event, way.clone())))
+                .collect();
+            let ended = || Error::new(ErrorKind::Io, "a thread of the import failed");
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(ended())))
+                .collect()
+        });
+        for draft in drafts {
+            self.submit(draft)?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, draft: Result<Draft>) -> Result<Option<Seq>> {
         let seq = Seq(self.next);
-        let draft = self
-            .log
-            .draft(event, self.way.clone())
-            .and_then(|draft| draft.expecting(seq));
-        let draft = match draft {
+        let draft = match draft.and_then(|draft| draft.expecting(seq)) {
             Ok(draft) => draft,
             Err(error) if error.kind() == ErrorKind::Unrecordable => {
                 self.lose("unrecordable");

@@ -157,9 +157,11 @@ fn prepare(conn: Connection) -> Result<Connection> {
         conn.execute_batch(TABLES).map_err(sql("make"))?;
         conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID};"))
             .map_err(sql("make"))?;
-        // Fewer, larger pieces: less merging while the index grows.
-        conn.execute_batch("INSERT INTO words (words, rank) VALUES ('hashsize', 8388608);")
-            .map_err(sql("make"))?;
+        // Fewer, larger pieces, and more of them side by side: less merging while the index grows.
+        conn.execute_batch(
+            "INSERT INTO words (words, rank) VALUES ('hashsize', 16777216), ('automerge', 8);",
+        )
+        .map_err(sql("make"))?;
         transaction.commit()?;
     } else {
         let id: i32 = conn

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use super::{generate, read, write, zero};
+use super::{generate, overwrite, read, write, zero};
 use crate::error::{Error, ErrorKind, Quoted, Result};
 use crate::files;
 
@@ -24,6 +24,9 @@ const OLD: &str = "epoch-old.pem";
 /// 3. [`KeyRing::promote_next`]: `epoch.pem` becomes `epoch-old.pem`, `epoch-next.pem` becomes `epoch.pem`, both durable; the
 ///    old secret is overwritten and unlinked, both durable; only then does [`KeyRing::epoch`] give the new key.
 ///
+/// Where somebody waits for a seal, [`KeyRing::replace_with_next`] is the third step: the old secret's file takes the key of the epoch
+/// after the next. Then the names of the two files are swapped, until a promotion or a recovery puts them right.
+///
 /// INVARIANT: between the first moment that the log may name a key and the end of its epoch, a whole copy of it is on disk.
 #[derive(Debug)]
 pub struct KeyRing {
@@ -31,6 +34,8 @@ pub struct KeyRing {
     log: SigningKey,
     epoch: SigningKey,
     next: Option<SigningKey>,
+    /// The current key lies in `epoch-next.pem`, and the next one in `epoch.pem`.
+    swapped: bool,
     /// A promotion began and did not end: the old key may not sign any more, the new one not yet.
     moving: bool,
     /// The log key that a rotation will put in place.
@@ -52,17 +57,20 @@ pub enum PromoteStep {
     OldUnlinked,
     /// And durably so.
     OldGone,
+    /// The old secret is overwritten by the key of the epoch after the next, durably.
+    OldReplaced,
 }
 
 impl PromoteStep {
-    /// All steps in their order.
-    pub const ALL: [Self; 6] = [
+    /// All steps in their order, the quick way's last.
+    pub const ALL: [Self; 7] = [
         Self::CurrentSetAside,
         Self::NextInPlace,
         Self::NamesDurable,
         Self::OldZeroed,
         Self::OldUnlinked,
         Self::OldGone,
+        Self::OldReplaced,
     ];
 }
 
@@ -107,6 +115,7 @@ impl KeyRing {
             log: generate()?,
             epoch: generate()?,
             next: None,
+            swapped: false,
             moving: false,
             next_log: None,
         };
@@ -198,6 +207,7 @@ impl KeyRing {
             log: *log_key,
             epoch: *epoch,
             next: None,
+            swapped: false,
             moving: false,
             next_log: None,
         };
@@ -281,10 +291,12 @@ impl KeyRing {
         if let Some(next) = &self.next {
             return Ok(next.verifying_key());
         }
+        // Both files are in use only while there is a next key.
+        let [_, path] = self.places();
         // What a full disk let us write of an earlier try was named by nothing.
-        destroy(&self.path(NEXT))?;
+        destroy(&path)?;
         let key = generate()?;
-        write(&self.path(NEXT), &key)?;
+        write(&path, &key)?;
         let public = key.verifying_key();
         self.next = Some(key);
         Ok(public)
@@ -306,22 +318,75 @@ impl KeyRing {
         };
         self.moving = true;
         let (current, old) = (self.path(CURRENT), self.path(OLD));
+        if self.swapped {
+            // The next key has its name already.
+            files::rename(&self.path(NEXT), &old)?;
+            step(PromoteStep::CurrentSetAside)?;
+            self.swapped = false;
+            return self.end_promotion(next, &old, step);
+        }
         // Renamed, not replaced: a rename over `epoch.pem` would free the old secret's blocks with the secret still in them.
         files::rename(&current, &old)?;
         step(PromoteStep::CurrentSetAside)?;
         files::rename(&self.path(NEXT), &current)?;
+        self.end_promotion(next, &old, step)
+    }
+
+    fn end_promotion(
+        &mut self,
+        next: SigningKey,
+        old: &Path,
+        step: &mut dyn FnMut(PromoteStep) -> Result<()>,
+    ) -> Result<()> {
         step(PromoteStep::NextInPlace)?;
         files::sync_dir(&self.dir)?;
         step(PromoteStep::NamesDurable)?;
-        zero(&old)?;
+        zero(old)?;
         step(PromoteStep::OldZeroed)?;
-        files::remove_if_there(&old)?;
+        files::remove_if_there(old)?;
         step(PromoteStep::OldUnlinked)?;
         files::sync_dir(&self.dir)?;
         step(PromoteStep::OldGone)?;
         self.epoch = next;
         self.moving = false;
         Ok(())
+    }
+
+    /// Step 3 where somebody waits, only after the seal is committed: the key after the next is written over the old one. One fsync
+    /// destroys the old secret and makes the new one durable; no name changes.
+    ///
+    /// A crash within leaves rubbish or a key that nothing names in the old file, and the key that the log expects in the other:
+    /// [`KeyRing::recover`] tells them apart by the log.
+    pub fn replace_with_next(
+        &mut self,
+        step: &mut dyn FnMut(PromoteStep) -> Result<()>,
+    ) -> Result<()> {
+        if self.moving {
+            return Err(unfinished());
+        }
+        let after = generate()?;
+        let Some(next) = self.next.take() else {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "there is no next epoch key to put in place",
+            ));
+        };
+        self.moving = true;
+        let [current, _] = self.places();
+        overwrite(&current, &after)?;
+        step(PromoteStep::OldReplaced)?;
+        self.swapped = !self.swapped;
+        (self.epoch, self.next) = (next, Some(after));
+        self.moving = false;
+        Ok(())
+    }
+
+    /// The files of the current key and of the next one.
+    fn places(&self) -> [PathBuf; 2] {
+        match self.swapped {
+            false => [self.path(CURRENT), self.path(NEXT)],
+            true => [self.path(NEXT), self.path(CURRENT)],
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -4,10 +4,13 @@
 //! need not pay that: it sits down at the desk itself. As soon as more than one record waits, the queue gathers them, and one fsync
 //! serves them all.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+use tacho_schemas::body::log::SealReason;
 
 use super::writer::{Request, Writer};
 use super::{Acknowledged, Message, stopped};
@@ -60,8 +63,8 @@ impl Desk {
         self.waiting.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Commits a draft now, on this thread, if nobody else waits.
-    pub(super) fn commit_here(&self, draft: Box<Draft>) -> Here {
+    /// Commits a draft now, on this thread, if nobody else waits; with the seal of its epoch behind it, if there shall be one.
+    pub(super) fn commit_here(&self, draft: Box<Draft>, seal: Option<SealReason>) -> Here {
         let is_free = || self.waiting.load(Ordering::Acquire) == 0;
         if !self.alone.load(Ordering::Relaxed) || !is_free() {
             return Here::Queue(draft);
@@ -77,7 +80,18 @@ impl Desk {
             return Here::Done(Err(stopped()), false);
         };
         let (answer, outcome) = sync_channel(1);
-        let committed = writer.commit(vec![Request::of(draft, answer)]);
+        // A caller is told of a failure within, and does not share it.
+        let committed = catch_unwind(AssertUnwindSafe(|| match seal {
+            None => writer.commit(vec![Request::of(draft, answer)]),
+            Some(reason) => {
+                let outcome = writer.commit_and_seal(draft, reason);
+                writer.tell(&answer, outcome)
+            }
+        }));
+        let committed = committed.unwrap_or_else(|_| {
+            let what = "the writer ended without a word";
+            Err(Error::new(ErrorKind::Poisoned, what))
+        });
         let tend = committed.is_err() || writer.is_due();
         if let Err(error) = committed {
             *seat = Seat::Ended(Some(error));
@@ -96,9 +110,7 @@ impl Desk {
                 Seat::Ended(reason) => return reason.take().map_or(Ok(()), Err),
                 Seat::Working(writer) => match first {
                     Ok(message) => self.take_up(writer, message, messages),
-                    Err(RecvTimeoutError::Timeout) => {
-                        writer.keep_statement().map(|()| Next::Message)
-                    }
+                    Err(RecvTimeoutError::Timeout) => writer.rest().map(|()| Next::Message),
                     Err(RecvTimeoutError::Disconnected) => Ok(Next::Stop),
                 },
             };
@@ -159,6 +171,10 @@ impl Desk {
                 }
                 Message::Enrol(key, identity, answer) => {
                     let outcome = writer.enrol(*key, &identity);
+                    writer.tell(&answer, outcome)?;
+                }
+                Message::AppendAndSeal(draft, reason, answer) => {
+                    let outcome = writer.commit_and_seal(draft, reason);
                     writer.tell(&answer, outcome)?;
                 }
                 Message::Seal(reason, answer) => {

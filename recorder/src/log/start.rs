@@ -371,6 +371,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         epoch_began: started,
         checkpointed: started,
         checkpointed_size: 0,
+        checkpoint_owed: false,
         poisoned: false,
         reserve_spent: false,
         _lock: lock,

@@ -13,6 +13,9 @@
 //! **A seal**: the next key is made and durable ([`Step::NextKeyMade`]) → a commit whose last record is the seal that names it
 //! ([`Step::SealCommitted`]) → the keys change places and the old secret is destroyed ([`Step::Promoting`]) → only then the new
 //! key signs that commit ([`Step::SealSigned`]). Whatever step a crash hits, exactly one file holds the key that the log expects.
+//!
+//! **A seal that somebody waits for** ends the commit of the record that it is made for. The keys do not change places then: the key
+//! for the epoch after the next is written over the old secret, which destroys the one and makes the other durable in one fsync.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -102,6 +105,8 @@ pub(super) struct Writer {
     pub(super) epoch_began: Instant,
     pub(super) checkpointed: Instant,
     pub(super) checkpointed_size: u64,
+    /// An epoch was sealed in haste, and its checkpoint is to come.
+    pub(super) checkpoint_owed: bool,
     /// Something failed at or after a commit.
     pub(super) poisoned: bool,
     /// The reserve was given up.
@@ -266,10 +271,13 @@ impl Writer {
         if requests.is_empty() && last.is_none() {
             return Ok((Vec::new(), Batch::new(self.state.tree.clone())));
         }
+        let all_must_fit = requests.iter().all(|r| must_fit(r.draft.kind()));
         let must_fit = match &last {
-            Some(Last::Seal(reason)) => *reason != SealReason::Cadence,
+            Some(Last::Seal(reason) | Last::QuickSeal(reason)) => {
+                *reason != SealReason::Cadence && all_must_fit
+            }
             Some(Last::Key(..)) => false,
-            None => requests.iter().all(|r| must_fit(r.draft.kind())),
+            None => all_must_fit,
         };
         if self.reserve_spent && !must_fit {
             self.dir.restore_reserve()?;
@@ -295,7 +303,7 @@ impl Writer {
         let time = Time(self.options.clock.wall_ns());
         let mono = self.options.clock.boottime_ns();
         let next_key = match last {
-            Some(Last::Seal(_)) => {
+            Some(Last::Seal(_) | Last::QuickSeal(_)) => {
                 let key = self.ring.make_next()?;
                 step(&mut self.options, Step::NextKeyMade);
                 Some(Fixed(key.to_bytes()))
@@ -346,7 +354,7 @@ impl Writer {
             let (purpose, key) = last.signer(&self.ring)?;
             let body = match last {
                 Last::Key(body, _) => body.clone().into(),
-                Last::Seal(reason) => Body::from(Seal {
+                Last::Seal(reason) | Last::QuickSeal(reason) => Body::from(Seal {
                     epoch: self.state.epoch,
                     first: self.state.epoch_first,
                     root: open.tree.frontier().root(),
@@ -379,17 +387,18 @@ impl Writer {
         self.unkept = false;
         self.state.tree = tree.frontier().clone();
         (self.state.tiles, self.state.head, self.state.boot) = (tiles, head, boot);
-        match self.after_commit(next_key) {
+        let quick = matches!(last, Some(Last::QuickSeal(_)));
+        match self.after_commit(next_key, quick) {
             Ok(()) => Ok((written, tree)),
             Err(error) => Err(self.poison(error)),
         }
     }
 
     /// What must not fail once a commit is durable: the change of epoch, if it ended with a seal, and the signature.
-    fn after_commit(&mut self, next_key: Option<Fixed<32>>) -> Result<()> {
+    fn after_commit(&mut self, next_key: Option<Fixed<32>>, quick: bool) -> Result<()> {
         if let Some(next_key) = next_key {
             step(&mut self.options, Step::SealCommitted);
-            self.begin_epoch(next_key)?;
+            self.begin_epoch(next_key, quick)?;
         }
         self.sign()?;
         step(&mut self.options, Step::Signed);
@@ -397,12 +406,16 @@ impl Writer {
     }
 
     /// After a durable seal: the keys change places, and the next epoch begins.
-    fn begin_epoch(&mut self, key: Fixed<32>) -> Result<()> {
+    fn begin_epoch(&mut self, key: Fixed<32>, quick: bool) -> Result<()> {
         let options = &mut self.options;
-        self.ring.promote_next(&mut |promoted| {
+        let mut promoted = |promoted| {
             step(options, Step::Promoting(promoted));
             Ok(())
-        })?;
+        };
+        match quick {
+            true => self.ring.replace_with_next(&mut promoted)?,
+            false => self.ring.promote_next(&mut promoted)?,
+        }
         self.state.epoch = self.state.epoch.saturating_add(1);
         self.state.epoch_key = key;
         self.state.epoch_first = Seq(self.state.size());
@@ -426,6 +439,35 @@ impl Writer {
         self.signed = Some((commit, signature));
         self.unkept = true;
         Ok(())
+    }
+
+    /// Commits one record and the seal of its epoch together. The checkpoint follows when nobody waits: the seal does not need it.
+    pub(super) fn commit_and_seal(
+        &mut self,
+        draft: Box<Draft>,
+        reason: SealReason,
+    ) -> Result<Acknowledged> {
+        let (answer, outcome) = std::sync::mpsc::sync_channel(1);
+        let mut requests = vec![Request::of(draft, answer)];
+        let (written, batch) = self.write(&mut requests, Some(Last::QuickSeal(reason)))?;
+        step(&mut self.options, Step::SealSigned);
+        self.checkpoint_owed = true;
+        let Some(record) = written.into_iter().find(|w| w.request == Some(0)) else {
+            // It was refused alone, and told why; the epoch is sealed all the same.
+            return outcome.recv().unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Poisoned,
+                    "the record was not written",
+                ))
+            });
+        };
+        Ok(Acknowledged {
+            seq: record.seq,
+            leaf: record.leaf,
+            chain: record.chain,
+            shared: Arc::new(self.share(batch, None)?),
+            spent: requests.pop().map(|request| request.draft),
+        })
     }
 
     /// Ends the epoch, and makes a checkpoint of what is sealed.
@@ -512,7 +554,7 @@ impl Writer {
         step(&mut self.options, Step::CheckpointSigned);
         self.checkpointed = Instant::now();
         match self.checkpoints.append(note) {
-            Ok(()) => self.checkpointed_size = size,
+            Ok(()) => (self.checkpointed_size, self.checkpoint_owed) = (size, false),
             // Not fatal: the log goes on without, and the next one is due soon.
             Err(error) if error.kind() == ErrorKind::Full => return Ok(()),
             Err(error) => return Err(self.poison(error)),
@@ -552,6 +594,15 @@ impl Writer {
             _ => {}
         }
         self.backfill.keep_small(&mut self.store)
+    }
+
+    /// What is done when nothing has come for a while.
+    pub(super) fn rest(&mut self) -> Result<()> {
+        self.keep_statement()?;
+        match self.checkpoint_owed {
+            true => self.checkpoint(),
+            false => Ok(()),
+        }
     }
 
     /// Keeps the last commit's statement, so that a crash leaves no unsigned tail.
@@ -597,13 +648,15 @@ enum Last<'a> {
     Key(Key, &'a SigningKey),
     /// A seal, by the epoch key that it retires.
     Seal(SealReason),
+    /// The same where somebody waits: [`KeyRing::replace_with_next`].
+    QuickSeal(SealReason),
 }
 
 impl<'a> Last<'a> {
     fn signer(&self, ring: &'a KeyRing) -> Result<(Purpose, &'a SigningKey)> {
         match self {
             Self::Key(_, identity) => Ok((Purpose::Key, identity)),
-            Self::Seal(_) => Ok((Purpose::Seal, ring.epoch()?)),
+            Self::Seal(_) | Self::QuickSeal(_) => Ok((Purpose::Seal, ring.epoch()?)),
         }
     }
 }

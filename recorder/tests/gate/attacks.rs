@@ -371,3 +371,95 @@ fn a_thousand_holds_wait_at_once() {
     drop(waiting);
     assert_eq!(house.gate.status().waiting, 0);
 }
+
+/// A disk without a free byte: nothing is allowed, whatever policy says; a kill still gets in; and with room again work goes on.
+#[test]
+fn on_a_full_disk_the_answer_is_no() {
+    let small = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=48m,mode=700", "none"])
+        .arg(small.path())
+        .stderr(std::process::Stdio::null())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: this user may not mount a file system");
+        return;
+    }
+    let alice = Person::new("alice", 1);
+    let folder = tempfile::tempdir_in(small.path()).unwrap();
+    let filler = small.path().join("filler");
+    let house = House::within(folder, rules(ONE), &[(&alice, Assurance::OtherHost)]);
+    let session = house.session();
+    let waiting = house.held(session, house.edit("on: push"));
+    let statement = house.statement(waiting.hold(), Verb::Approve, &alice);
+    let read = || house.ask("Read", &serde_json::json!({ "file_path": "x" }));
+    assert!(house.done(session, read()).allows());
+    let mut full = std::fs::File::create(&filler).unwrap();
+    let block = vec![7; 4096];
+    while std::io::Write::write_all(&mut full, &block).is_ok() {}
+    // What fits into space that is set aside already may pass; then nothing does.
+    let mut denied = 0;
+    for n in 0..20_000 {
+        let mut ask = read();
+        ask.tool_use_id = Some(format!("{n} {}", "x".repeat(2000)));
+        let answer = house.done(session, ask);
+        match answer.allows() {
+            true => assert!(answer.action.is_some() && denied == 0, "{answer:?}"),
+            false => {
+                denied += 1;
+                let kind = Some(tacho_schemas::body::work::DenyKind::Unrecordable);
+                assert_eq!(
+                    (answer.deny_kind, answer.action),
+                    (kind, None),
+                    "{answer:?}"
+                );
+                if denied == 20 {
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(denied, 20, "the disk was never full");
+    // An approval that is not recorded is none, and an edit of a part that cannot be sealed does not happen.
+    assert!(
+        house
+            .send(waiting.hold(), &House::signed(&statement, &alice))
+            .is_err()
+    );
+    assert!(
+        !house
+            .gate
+            .held(waiting.hold())
+            .unwrap()
+            .approved_by
+            .iter()
+            .any(|id| id.as_str() == "alice")
+    );
+    drop(waiting);
+    let kill = tacho_recorder::gate::wire::Kill {
+        scope: tacho_schemas::body::human::Scope::Session,
+        target: None,
+        about: Some(Seq(1)),
+        trigger: None,
+        freeze: None,
+        reason: Some("full".to_owned()),
+        t_order: None,
+        t_flag: None,
+        signed: None,
+    };
+    let peer = House::peer(tacho_recorder::gate::server::Door::Reviewers);
+    let killed = house.gate.kill(peer, kill).unwrap();
+    drop(full);
+    std::fs::remove_file(&filler).unwrap();
+    assert!(matches!(
+        house.record(killed).body,
+        tacho_schemas::body::Body::Kill(_)
+    ));
+    assert!(house.done(session, read()).allows());
+    let path = small.path().to_owned();
+    drop(house);
+    let _ = std::process::Command::new("umount")
+        .arg("--lazy")
+        .arg(path)
+        .status();
+}

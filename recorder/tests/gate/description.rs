@@ -22,7 +22,11 @@ fn keys(map: &Yaml<'_>) -> BTreeSet<String> {
 }
 
 fn reference(schema: &Yaml<'_>) -> String {
-    let text = schema["content"]["application/json"]["schema"]["$ref"].as_str();
+    let content = &schema["content"];
+    let kinds = keys(content);
+    let kind = kinds.first().unwrap();
+    assert!(kinds.len() == 1 && ["application/json", "text/event-stream"].contains(&kind.as_str()));
+    let text = content[kind.as_str()]["schema"]["$ref"].as_str();
     text.unwrap().rsplit('/').next().unwrap().to_owned()
 }
 

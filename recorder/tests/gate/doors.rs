@@ -311,3 +311,142 @@ async fn ask_all(socket: String, asks: Vec<Vec<u8>>) -> Vec<String> {
     }
     tasks.join_all().await
 }
+
+/// Whoever sends a letter a second is shown out, and nobody waits for them.
+#[test]
+fn the_slow_are_shown_out() {
+    let (mut open, _) = open();
+    let (opened, agent) = open.session();
+    let began = std::time::Instant::now();
+    let slow = |whole: &'static str| {
+        let mut stream = UnixStream::connect(&opened.socket).unwrap();
+        std::thread::spawn(move || {
+            for letter in whole.as_bytes().iter().cycle() {
+                if stream.write_all(&[*letter]).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(500));
+                stream.set_nonblocking(true).unwrap();
+                let mut answer = [0; 512];
+                match stream.read(&mut answer) {
+                    Ok(0) => break,
+                    Ok(read) => return String::from_utf8_lossy(&answer[..read]).into_owned(),
+                    Err(_) => stream.set_nonblocking(false).unwrap(),
+                }
+            }
+            String::new()
+        })
+    };
+    let head = slow("GET /v1/health HTTP/1.1 or so");
+    let mut body = UnixStream::connect(&opened.socket).unwrap();
+    let begin = "POST /v1/decide HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{";
+    body.write_all(begin.as_bytes()).unwrap();
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
+    assert!(agent.decide(&read).unwrap().allows());
+    let mut answer = String::new();
+    let _ = body.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let answer = head.join().unwrap();
+    assert!(!answer.contains("200 OK"), "{answer}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    open.stop();
+}
+
+/// Whoever follows the log gets each record once, from where they want, and comes back without a gap.
+#[test]
+fn people_follow_the_log_and_note_what_they_see() {
+    use std::io::BufRead as _;
+    let (mut open, alice) = open();
+    let (_, agent) = open.session();
+    let follow = |path: &str| {
+        let mut stream = UnixStream::connect(open.house.gate.reviewers_socket()).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let limit = Some(Duration::from_secs(20));
+        stream.set_read_timeout(limit).unwrap();
+        std::io::BufReader::new(stream)
+    };
+    let next = |from: &mut std::io::BufReader<UnixStream>| -> serde_json::Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(from.read_line(&mut line).unwrap(), 0, "it ended");
+            if let Some(data) = line.strip_prefix("data: ") {
+                return serde_json::from_str(data).unwrap();
+            }
+        }
+    };
+    let mut all = follow("/v1/tail?after=0");
+    assert_eq!(next(&mut all)["seq"], 1);
+    let mut new = follow("/v1/tail");
+    let mut head = String::new();
+    while head.lines().last() != Some("") {
+        assert_ne!(new.read_line(&mut head).unwrap(), 0);
+    }
+    assert!(
+        head.contains("200 OK") && head.contains("text/event-stream"),
+        "{head}"
+    );
+    let read = open
+        .house
+        .ask("Read", &serde_json::json!({ "file_path": "x" }));
+    let action = agent.decide(&read).unwrap().action.unwrap();
+    let seen = next(&mut new);
+    assert_eq!(
+        (&seen["seq"], &seen["kind"]),
+        (&action.0.into(), &"action".into())
+    );
+    assert_eq!(seen["text_of"]["summary"], "because", "{seen}");
+    for expected in 2..=action.0 {
+        assert_eq!(next(&mut all)["seq"], expected);
+    }
+    for bad in ["/v1/tail?after=x", "/v1/tail?from=1", "/v1/tail?after=-1"] {
+        let mut line = String::new();
+        follow(bad).read_line(&mut line).unwrap();
+        assert!(line.contains("400"), "{bad}: {line}");
+    }
+    // No agent follows it.
+    assert!(agent.get::<serde_json::Value>("/v1/tail").is_err());
+
+    let note = |text: &str, signed: Option<serde_json::Value>| {
+        let mut note = serde_json::json!({ "about": [action], "text": text, "mark": "explained" });
+        if let Some(signed) = signed {
+            note["signed"] = signed;
+        }
+        open.reviewers()
+            .post::<tacho_recorder::gate::wire::Recorded>("/v1/note", &note)
+    };
+    let mut statement = open
+        .house
+        .act_statement(tacho_schemas::act::Verb::Note, &alice);
+    statement.target = Some(action);
+    statement.digest = Some(tacho_schemas::Hash::sha256(b"as it should be"));
+    let signed = serde_json::to_value(House::signed(&statement, &alice)).unwrap();
+    assert!(note("something else", Some(signed.clone())).is_err());
+    let noted = note("as it should be", Some(signed.clone())).unwrap().seq;
+    assert!(note("as it should be", Some(signed)).is_err());
+    assert!(note(" ", None).is_err());
+    note("by whom it was not said", None).unwrap();
+    let seen = next(&mut new);
+    assert_eq!(
+        (&seen["seq"], &seen["kind"]),
+        (&noted.0.into(), &"note".into())
+    );
+    assert_eq!(seen["actor"]["id"], "alice");
+    let unsigned = next(&mut new);
+    assert!(
+        unsigned["actor"]["id"]
+            .as_str()
+            .unwrap()
+            .starts_with("uid-")
+    );
+    let report = open.house.acts();
+    let report = report.report();
+    assert_eq!((report.wrong, report.checked, report.unsigned), (0, 2, 1));
+    // A stop ends the streams.
+    open.stop();
+    let mut rest = String::new();
+    while new.read_line(&mut rest).unwrap() != 0 {}
+}

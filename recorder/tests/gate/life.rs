@@ -417,3 +417,88 @@ fn a_reference_is_one_session() {
     assert_eq!((one.session, new), (again.session, false));
     drop(Arc::clone(&house.gate));
 }
+
+/// What the disk shows at a session's end of calls that nobody told of; what did not happen, what was told and what was denied is not
+/// written down again.
+#[test]
+fn the_end_of_a_session_tells_what_the_disk_shows() {
+    let house = House::new(Wanted::Preset(Preset::Observe), &[]);
+    let session = house.session();
+    let work = house.work();
+    let ask = |name: &str, content: &str| {
+        let input = serde_json::json!({ "file_path": work.join(name), "content": content });
+        house.ask("Write", &input)
+    };
+    write(&work.join("CLAUDE.md"), "be kind\n");
+    write(&work.join("a/CLAUDE.md"), "told\n");
+    write(&work.join("b/CLAUDE.md"), "not done\n");
+    let silent = house.done(session, ask("CLAUDE.md", "be quick\n"));
+    let made = house.done(session, ask("c/CLAUDE.md", "new\n"));
+    let told = ask("a/CLAUDE.md", "told again\n");
+    let told_action = house.done(session, told.clone()).action;
+    assert!(house.done(session, ask("b/CLAUDE.md", "never\n")).allows());
+    write(&work.join("CLAUDE.md"), "be quick\n");
+    write(&work.join("c/CLAUDE.md"), "new\n");
+    write(&work.join("a/CLAUDE.md"), "told again\n");
+    house.outcome(session, told_action, &told);
+    let before = house.size();
+    let close = tacho_recorder::gate::wire::CloseSession {
+        exit: None,
+        signal: None,
+        reason: None,
+    };
+    let peer = House::peer(Door::Hooks);
+    let closed = house.gate.close_session(peer, session, close).unwrap();
+    let (mut changed, mut outcomes) = (Vec::new(), Vec::new());
+    for seq in before..closed.0 {
+        let record = house.record(tacho_schemas::Seq(seq));
+        assert_eq!(record.session, Some(session));
+        match record.body {
+            Body::Mutation(mutation) => changed.push((mutation.action, mutation.change)),
+            Body::Outcome(outcome) => {
+                assert_eq!(outcome.matched, Some(Match::NotCompared));
+                assert_eq!(outcome.status, tacho_schemas::body::work::Status::Unknown);
+                outcomes.push(outcome.of);
+            }
+            Body::Generation(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let expected = [
+        (silent.action, Change::Modify),
+        (made.action, Change::Create),
+    ];
+    assert_eq!(changed, expected);
+    assert_eq!(outcomes, [silent.action, made.action]);
+}
+
+/// A harness knows only its own name of a call; the gate that answered it may have been another.
+#[test]
+fn an_outcome_finds_its_call_after_a_restart() {
+    let house = House::new(Wanted::Preset(Preset::Observe), &[]);
+    let session = house.session();
+    let mut ask = house.edit("on: push\n");
+    ask.tool_use_id = Some("toolu_1".to_owned());
+    let answer = house.done(session, ask.clone());
+    assert!(answer.allows(), "{answer:?}");
+    let house = house.again(Wanted::AsRecorded);
+    let path = house.work().join(".github/workflows/deploy.yml");
+    write(&path, "on: push\n");
+    let outcome = |id: &str| tacho_recorder::gate::wire::Outcome {
+        action: None,
+        tool_use_id: Some(id.to_owned()),
+        tool: ask.tool.clone(),
+        input: ask.input.clone(),
+        cwd: None,
+        status: tacho_schemas::body::work::Status::Succeeded,
+        exit: None,
+        output: None,
+        error: None,
+    };
+    let peer = House::peer(Door::Session(session));
+    let taken = house.gate.outcome(peer, outcome("toolu_1")).unwrap();
+    assert_eq!((taken.matched, taken.alarms.len()), (Some(true), 0));
+    assert_eq!(taken.mutations.len(), 1);
+    let taken = house.gate.outcome(peer, outcome("toolu_2")).unwrap();
+    assert_eq!((taken.matched, taken.alarms.len()), (None, 1));
+}

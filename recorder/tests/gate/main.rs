@@ -7,6 +7,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod acts;
 mod attacks;
 mod description;
 mod doors;

@@ -125,7 +125,15 @@ pub(crate) fn hour(clock: &TestClock, hours: u32) {
 impl House {
     /// A gate where these people are enrolled: in `reviewers`, with this assurance.
     pub(crate) fn new(wanted: Wanted, people: &[(&Person, Assurance)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), wanted, people)
+    }
+
+    /// The same in a folder of the caller's.
+    pub(crate) fn within(
+        folder: tempfile::TempDir,
+        wanted: Wanted,
+        people: &[(&Person, Assurance)],
+    ) -> Self {
         let clock = Arc::new(TestClock::new(1_795_500_000_000_000_000, 1_000_000_000));
         let identity = keys::generate().unwrap();
         let beginning = Beginning {
@@ -253,18 +261,28 @@ impl House {
         self.gate.held(seq).unwrap()
     }
 
-    /// What an honest person would sign.
+    /// What an honest person would sign about a hold.
     pub(crate) fn statement(&self, hold: Seq, verb: Verb, person: &Person) -> Statement {
         let held = self.hold(hold);
+        Statement {
+            target: Some(hold),
+            digest: Some(held.digest),
+            policy: Some(held.policy_digest),
+            ..self.act_statement(verb, person)
+        }
+    }
+
+    /// A statement about this log, for an hour from now on.
+    pub(crate) fn act_statement(&self, verb: Verb, person: &Person) -> Statement {
         let mut nonce = [0; 16];
         getrandom(&mut nonce);
         Statement {
             origin: self.gate.log().origin().clone(),
             log_id: LogId(self.gate.log().log_id().0),
             verb,
-            target: Some(hold),
-            digest: Some(held.digest),
-            policy: Some(held.policy_digest),
+            target: None,
+            digest: None,
+            policy: None,
             scope: None,
             not_before: Time(self.clock.wall_ns()),
             not_after: Time(self.clock.wall_ns() + 3_600_000_000_000),

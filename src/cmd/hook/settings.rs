@@ -54,8 +54,9 @@ pub(crate) struct Where {
 /// Write the hook into an agent's settings
 ///
 /// Shows what changes, keeps what is there, and does nothing if it is there already. The command has the absolute path of this
-/// program, the log, the key that the gate must prove to hold, and its sockets. Then a canary is tried, if the gate is up: an
-/// action that every policy denies must be denied, and the deny must be in the log.
+/// program, the log, the key that the gate must prove to hold, and its sockets; for `generic` it is printed, since your own program
+/// runs it. Then a canary is tried, if the gate is up: an action that every policy denies must be denied, and the deny must be in
+/// the log.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  tacho hook install claude-code\n  tacho hook install codex --scope managed\n  tacho hook install claude-code --scope project --hold 120 --dry-run"
@@ -109,10 +110,38 @@ struct Before {
     original: Option<String>,
 }
 
+/// A program of one's own has no settings of ours: it is told the line that it is to run.
+fn line_for_own_program(
+    command: &Command,
+    json: bool,
+    place: &Place,
+    term: &mut Term,
+) -> Result<Exit, Failure> {
+    let line = command.line();
+    match json {
+        true => term.line(serde_json::json!({ "command": line }).to_string())?,
+        false => term.line(&line)?,
+    }
+    term.note("your program runs this line: schemas/hook-generic.schema.json says what it sends, examples/hooks show how");
+    let canary = match gate_answers(command) {
+        true => canary::run(Agent::Generic, &line, place),
+        false => return Ok(Exit::Done),
+    };
+    term.note(safe(canary.says()));
+    Ok(if canary.is_canary_alive() {
+        Exit::Negative
+    } else {
+        Exit::Done
+    })
+}
+
 pub(crate) fn install(args: &Install, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let agent = args.at.agent;
     let command = command(agent, args.hold, place)?;
     command.check()?;
+    if agent == Agent::Generic {
+        return line_for_own_program(&command, args.at.json, place, term);
+    }
     let version = version(agent, args.at.cli.as_deref());
     let path = settings(&args.at)?;
     let old = read(&path)?;

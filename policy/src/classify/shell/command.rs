@@ -62,7 +62,7 @@ impl Walk<'_> {
                 name,
                 "export" | "declare" | "typeset" | "readonly" | "local"
             ) && let Word::Known(text) = word
-                && super::is_trap(text.split('=').next().unwrap_or_default())
+                && super::simple::is_trap(text.split('=').next().unwrap_or_default())
             {
                 self.unknown(format!("sets {text}, which makes programs run others"));
             }
@@ -266,7 +266,7 @@ impl Walk<'_> {
         for word in command.iter().take(set) {
             if let Word::Known(text) = word
                 && let Some((name, _)) = text.split_once('=')
-                && super::is_trap(name)
+                && super::simple::is_trap(name)
             {
                 self.unknown(format!("sets {name}, which makes programs run others"));
             }

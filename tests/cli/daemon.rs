@@ -1,4 +1,4 @@
-//! A home with a gate in it: the real daemon, real `ssh-keygen`, real sockets.
+//! A gate that runs, and what a program or a person needs to talk to it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ use super::home::Home;
 
 /// A daemon that is stopped when it is let go.
 pub(crate) struct Daemon {
-    pub(crate) child: Child,
+    child: Child,
     pub(crate) reviewers: PathBuf,
 }
 
@@ -139,7 +139,6 @@ pub(crate) fn first_hold(home: &Home) -> Value {
     }
 }
 
-/// The characters that stand for a hold's request.
 pub(crate) fn digits(hold: &Value) -> String {
     hold["digest"].as_str().unwrap().chars().take(4).collect()
 }
