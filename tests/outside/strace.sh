@@ -11,7 +11,8 @@ command -v strace >/dev/null || { echo "SKIPPED: there is no strace"; exit 0; }
 every=23
 [ "${1:-}" = --all ] && every=1
 
-cargo build --quiet -p tacho-recorder --example append
+# As the tests are built, so that nothing is compiled twice.
+cargo build --quiet --locked --workspace --example append
 append=${CARGO_TARGET_DIR:-target}/debug/examples/append
 base=$(mktemp -d -p "$( [ -d /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}" )")
 trap 'rm -rf "$base"' EXIT

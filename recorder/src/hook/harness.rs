@@ -127,6 +127,24 @@ const fn end(event: &'static str, short: u64) -> Listen {
     }
 }
 
+/// What most of them share.
+const USUAL: Harness = Harness {
+    agent: Agent::Generic,
+    id: "",
+    name: "",
+    cli: None,
+    unit: Unit::Seconds,
+    timeout_key: "timeout",
+    waits: 600,
+    longest: 600,
+    shape: Shape::Nested,
+    listens: &[],
+    closes_from: None,
+    closes_by: None,
+    when_it_fails: "",
+    tried: &[],
+};
+
 /// The table.
 pub static HARNESSES: [Harness; 6] = [
     Harness {
@@ -134,10 +152,6 @@ pub static HARNESSES: [Harness; 6] = [
         id: "claude-code",
         name: "Claude Code",
         cli: Some("claude"),
-        unit: Unit::Seconds,
-        timeout_key: "timeout",
-        waits: 600,
-        longest: 600,
         shape: Shape::Nested,
         listens: &[
             tool("PreToolUse"),
@@ -149,56 +163,45 @@ pub static HARNESSES: [Harness; 6] = [
         closes_by: Some(("onFailure", "\"block\"")),
         when_it_fails: "the tool runs before version 2.1.295; from then on it is blocked, unless the hook says nothing or something torn",
         tried: &["2.1.197", "2.1.330"],
+        ..USUAL
     },
     Harness {
         agent: Agent::Codex,
         id: "codex",
         name: "Codex",
         cli: Some("codex"),
-        unit: Unit::Seconds,
-        timeout_key: "timeout",
-        waits: 600,
-        longest: 600,
         shape: Shape::Nested,
         listens: &[
             tool("PreToolUse"),
             after("PostToolUse"),
             end("SessionEnd", 3),
         ],
-        closes_from: None,
-        closes_by: None,
         when_it_fails: "the tool runs, in every version: only `tacho reconcile` shows it afterwards",
         tried: &["0.169.0"],
+        ..USUAL
     },
     Harness {
         agent: Agent::Copilot,
         id: "copilot",
         name: "Copilot CLI",
         cli: Some("copilot"),
-        unit: Unit::Seconds,
         timeout_key: "timeoutSec",
         waits: 30,
-        longest: 600,
         shape: Shape::Flat,
         listens: &[
             tool("preToolUse"),
             after("postToolUse"),
             end("sessionEnd", 10),
         ],
-        closes_from: None,
-        closes_by: None,
         when_it_fails: "the tool is blocked when the hook crashes or is not there, but runs when it takes too long",
-        tried: &[],
+        ..USUAL
     },
     Harness {
         agent: Agent::Cursor,
         id: "cursor",
         name: "Cursor",
         cli: Some("cursor-agent"),
-        unit: Unit::Seconds,
-        timeout_key: "timeout",
         waits: 60,
-        longest: 600,
         shape: Shape::Flat,
         listens: &[
             tool("preToolUse"),
@@ -209,7 +212,7 @@ pub static HARNESSES: [Harness; 6] = [
         closes_from: Some(Version(0, 0, 0)),
         closes_by: Some(("failClosed", "true")),
         when_it_fails: "the tool is blocked: `failClosed` is set",
-        tried: &[],
+        ..USUAL
     },
     Harness {
         agent: Agent::Gemini,
@@ -217,35 +220,27 @@ pub static HARNESSES: [Harness; 6] = [
         name: "Gemini CLI",
         cli: Some("gemini"),
         unit: Unit::Milliseconds,
-        timeout_key: "timeout",
         waits: 60,
-        longest: 600,
         shape: Shape::Nested,
         listens: &[
             tool("BeforeTool"),
             after("AfterTool"),
             end("SessionEnd", 10),
         ],
-        closes_from: None,
-        closes_by: None,
         when_it_fails: "the tool runs when the hook is killed, takes too long or cannot start",
-        tried: &[],
+        ..USUAL
     },
     Harness {
         agent: Agent::Generic,
         id: "generic",
         name: "generic",
         cli: None,
-        unit: Unit::Seconds,
-        timeout_key: "timeout",
-        waits: 600,
         longest: 3_600,
         shape: Shape::Flat,
         listens: &[],
-        closes_from: None,
-        closes_by: None,
         when_it_fails: "what your own program does: see the examples, which deny",
         tried: &["schemas/hook-generic.schema.json"],
+        ..USUAL
     },
 ];
 
