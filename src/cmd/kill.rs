@@ -56,15 +56,154 @@ pub(crate) struct Args {
 const SIGNED_FOR: i64 = 3_600_000_000_000;
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    let target = Target::parse(&args.target)?;
-    if args.reason.trim().is_empty() {
+    let order = Order {
+        target: &args.target,
+        reason: &args.reason,
+        key: args.key.as_deref(),
+        freeze: args.freeze,
+    };
+    let done = engage(place, &order)?;
+    let (t_order, t_flag, t_empty) = (done.t_order, done.t_flag, done.t_empty);
+    let (killed, ended, cells) = (&done.killed, done.ended, &done.cells);
+    let (flagged, recorded) = (&done.flagged, &done.recorded);
+    let ms = |from: u64, to: u64| format!("{:.1} ms", precise(to.saturating_sub(from)));
+    if args.json {
+        let cells = cells.iter().map(|(card, ended)| {
+            serde_json::json!({"program": card.program, "workspace": card.workspace, "init": card.init, "processes": ended.processes,
+                "survivors": ended.survivors})
+        });
+        let answer = serde_json::json!({
+            "killed": killed.to_string(), "flag": flagged.is_ok(), "flag_ms": t_flag.map(|t| precise(t.saturating_sub(t_order))),
+            "empty_ms": precise(t_empty.saturating_sub(t_order)), "processes": ended.processes, "survivors": ended.survivors,
+            "frozen": args.freeze, "cells": cells.collect::<Vec<_>>(), "record": recorded.as_ref().ok().map(|(seq, _)| seq.0),
+            "hash": recorded.as_ref().ok().map(|(_, hash)| hash.to_string()),
+        });
+        term.line(answer.to_string())?;
+    } else {
+        let what = if args.freeze { "frozen" } else { "killed" };
+        term.line(format!("{} {killed}", term.paint(Tone::Bad, what)))?;
+        if let Some(t_flag) = t_flag {
+            term.line(format!("  flag    durable after {}", ms(t_order, t_flag)))?;
+        }
+        for (card, ended) in cells {
+            term.line(format!(
+                "  cell    {} in {}: {}, {} live on",
+                safe(&card.program),
+                safe(&card.workspace),
+                processes(ended.processes),
+                ended.survivors
+            ))?;
+        }
+        if cells.is_empty() {
+            term.line("  cell    none was running; whoever asks the gate is denied")?;
+        } else {
+            term.line(format!("  empty   after {}", ms(t_order, t_empty)))?;
+        }
+        if let Ok((seq, hash)) = recorded {
+            term.line(format!("  record  {seq}, hash {hash}"))?;
+        }
+    }
+    for said in done.doubts() {
+        term.note(said);
+    }
+    done.check()?;
+    Ok(Exit::Done)
+}
+
+/// A kill as somebody orders it.
+pub(crate) struct Order<'a> {
+    /// All, or what to stop.
+    pub(crate) target: &'a str,
+    /// Why.
+    pub(crate) reason: &'a str,
+    /// The key to sign it with.
+    pub(crate) key: Option<&'a Path>,
+    /// Whether the processes stay where they are.
+    pub(crate) freeze: bool,
+}
+
+/// A kill that was carried out, and what it met.
+#[derive(Debug)]
+pub(crate) struct Done {
+    target: Target,
+    killed: Target,
+    freeze: bool,
+    cells: Vec<(Card, Ended)>,
+    ended: Ended,
+    t_order: u64,
+    t_flag: Option<u64>,
+    t_empty: u64,
+    prepared: tacho_recorder::Result<()>,
+    flagged: tacho_recorder::Result<Target>,
+    synced: tacho_recorder::Result<()>,
+    recorded: Result<(Seq, Hash), Failure>,
+    /// Why nobody signed for it, although somebody wanted to.
+    unsigned: Option<Failure>,
+}
+
+impl Done {
+    /// What did not go as it should and does not matter to those who were killed.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Err(error) = &self.prepared {
+            said.push(safe(&error.to_string()).into_owned());
+        }
+        if let Some(failure) = &self.unsigned {
+            said.push(format!("not signed: {}", safe(failure.what())));
+        }
+        if let Err(failure) = &self.recorded {
+            said.push(format!(
+                "not recorded yet: {}; the flag stands, and the next start of the recorder records it",
+                safe(failure.what())
+            ));
+        }
+        if self.killed != self.target {
+            said.push("no flag was left for the scope, so everybody is stopped".to_owned());
+        }
+        said
+    }
+
+    /// Whether the flag is durable and nobody lives on.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        self.flagged?;
+        self.synced?;
+        if self.ended.survivors > 0 {
+            return Err(Failure::new(format!("{} live on", processes(self.ended.survivors)))
+                .hint("they hid outside of a cell: find them with `ps`, and run agents where cells are to be had"));
+        }
+        Ok(())
+    }
+
+    /// What was done, in a line.
+    pub(crate) fn said(&self) -> String {
+        let what = if self.freeze { "frozen" } else { "killed" };
+        let record = match &self.recorded {
+            Ok((seq, _)) => format!(", record {seq}"),
+            Err(_) => String::new(),
+        };
+        let ended = match self.cells.len() {
+            0 => "no cell was running".to_owned(),
+            _ => format!("{} ended", processes(self.ended.processes)),
+        };
+        format!("{what} {}: {ended}{record}", self.killed)
+    }
+}
+
+fn processes(number: u64) -> String {
+    count(number, "process").replace("processs", "processes")
+}
+
+/// Engages the switch for a scope: the flag, the processes, then the record. What went wrong after the flag is in what was done.
+pub(crate) fn engage(place: &Place, order: &Order<'_>) -> Result<Done, Failure> {
+    let (target, freeze) = (Target::parse(order.target)?, order.freeze);
+    if order.reason.trim().is_empty() {
         return Err(Failure::new("a kill needs a reason").hint("say why with `--reason TEXT`"));
     }
     let log = place.log()?;
     let switch = place::switch_to_engage(&log)?;
     let t_order = place::boottime()?;
     // What goes wrong here is told at the end: it must not delay the signal.
-    let prepared = match args.freeze {
+    let prepared = match freeze {
         true => switch.freeze(),
         false => switch.thaw(),
     };
@@ -83,7 +222,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         std::thread::spawn(move || (switch.sync(), place::boottime()))
     };
     for (held, card) in cells.into_iter().filter(|(_, card)| card.is_under(&killed)) {
-        let of_this = match args.freeze {
+        let of_this = match freeze {
             true => {
                 let (processes, still) = card.freeze();
                 let processes = u64::try_from(processes).unwrap_or(u64::MAX);
@@ -114,70 +253,28 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
     let ordered = Ordered {
         target: killed.clone(),
         trigger: Trigger::Human,
-        freeze: args.freeze,
+        freeze,
         t_order,
         t_flag,
         act: None,
     };
     // A passphrase or a touch may be asked for: by now nobody runs any more.
-    let recorded = record(place, ordered, args, stop, term);
-
-    let ms = |from: u64, to: u64| format!("{:.1} ms", precise(to.saturating_sub(from)));
-    if args.json {
-        let cells = cells.iter().map(|(card, ended)| {
-            serde_json::json!({"program": card.program, "workspace": card.workspace, "init": card.init, "processes": ended.processes,
-                "survivors": ended.survivors})
-        });
-        let answer = serde_json::json!({
-            "killed": killed.to_string(), "flag": flagged.is_ok(), "flag_ms": t_flag.map(|t| precise(t.saturating_sub(t_order))),
-            "empty_ms": precise(t_empty.saturating_sub(t_order)), "processes": ended.processes, "survivors": ended.survivors,
-            "frozen": args.freeze, "cells": cells.collect::<Vec<_>>(), "record": recorded.as_ref().ok().map(|(seq, _)| seq.0),
-            "hash": recorded.as_ref().ok().map(|(_, hash)| hash.to_string()),
-        });
-        term.line(answer.to_string())?;
-    } else {
-        let what = if args.freeze { "frozen" } else { "killed" };
-        term.line(format!("{} {killed}", term.paint(Tone::Bad, what)))?;
-        if let Some(t_flag) = t_flag {
-            term.line(format!("  flag    durable after {}", ms(t_order, t_flag)))?;
-        }
-        for (card, ended) in &cells {
-            term.line(format!(
-                "  cell    {} in {}: {}, {} live on",
-                safe(&card.program),
-                safe(&card.workspace),
-                count(ended.processes, "process").replace("processs", "processes"),
-                ended.survivors
-            ))?;
-        }
-        if cells.is_empty() {
-            term.line("  cell    none was running; whoever asks the gate is denied")?;
-        } else {
-            term.line(format!("  empty   after {}", ms(t_order, t_empty)))?;
-        }
-        if let Ok((seq, hash)) = &recorded {
-            term.line(format!("  record  {seq}, hash {hash}"))?;
-        }
-    }
-    if let Err(error) = &prepared {
-        term.note(safe(&error.to_string()));
-    }
-    if let Err(failure) = &recorded {
-        term.note(format!(
-            "not recorded yet: {}; the flag stands, and the next start of the recorder records it",
-            safe(failure.what())
-        ));
-    }
-    if killed != target {
-        term.note("no flag was left for the scope, so everybody is stopped");
-    }
-    flagged?;
-    synced?;
-    if ended.survivors > 0 {
-        return Err(Failure::new(format!("{} live on", count(ended.survivors, "process").replace("processs", "processes")))
-            .hint("they hid outside of a cell: find them with `ps`, and run agents where cells are to be had"));
-    }
-    Ok(Exit::Done)
+    let (recorded, unsigned) = record(place, ordered, order, stop);
+    Ok(Done {
+        target,
+        killed,
+        freeze,
+        cells,
+        ended,
+        t_order,
+        t_flag,
+        t_empty,
+        prepared,
+        flagged,
+        synced,
+        recorded,
+        unsigned,
+    })
 }
 
 /// Milliseconds with their fraction.
@@ -185,32 +282,36 @@ fn precise(ns: u64) -> f64 {
     std::time::Duration::from_nanos(ns).as_secs_f64() * 1000.0
 }
 
-/// Writes the kill down, and what came of it.
+/// Writes the kill down, and what came of it. Better a kill that nobody signed than one that is not written down: the second
+/// answer is why nobody did.
 fn record(
     place: &Place,
     mut ordered: Ordered,
-    args: &Args,
+    order: &Order<'_>,
     stop: Stop,
-    term: &mut Term,
-) -> Result<(Seq, Hash), Failure> {
-    let keeper = Keeper::open(place)?;
-    let mut actor = acts::user()?;
-    if let Some(key) = &args.key {
-        match sign(place, &keeper, &ordered.target, key) {
-            Ok((act, holder)) => {
-                ordered.act = Some(act);
-                actor = acts::human(holder)?;
+) -> (Result<(Seq, Hash), Failure>, Option<Failure>) {
+    let mut unsigned = None;
+    let mut write = || {
+        let keeper = Keeper::open(place)?;
+        let mut actor = acts::user()?;
+        if let Some(key) = order.key {
+            match sign(place, &keeper, &ordered.target, key) {
+                Ok((act, holder)) => {
+                    ordered.act = Some(act);
+                    actor = acts::human(holder)?;
+                }
+                Err(failure) => unsigned = Some(failure),
             }
-            // Better a kill that nobody signed than one that is not written down.
-            Err(failure) => term.note(format!("not signed: {}", safe(failure.what()))),
         }
-    }
-    let kill = acts::kill(actor, &ordered, &args.reason)?;
-    let kill = keeper.append(kill, acts::by_hand())?;
-    keeper.append(acts::stopped(kill, stop)?, Way::recorder())?;
-    let hash = keeper.leaf(kill)?;
-    keeper.close()?;
-    Ok((kill, hash))
+        let kill = acts::kill(actor, &ordered, order.reason)?;
+        let kill = keeper.append(kill, acts::by_hand())?;
+        keeper.append(acts::stopped(kill, stop)?, Way::recorder())?;
+        let hash = keeper.leaf(kill)?;
+        keeper.close()?;
+        Ok((kill, hash))
+    };
+    let recorded = write();
+    (recorded, unsigned)
 }
 
 /// Has somebody who is enrolled sign for the kill.

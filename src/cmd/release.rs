@@ -10,7 +10,7 @@ use tacho_recorder::draft::Way;
 use tacho_recorder::enrol::{Enrolled, Signer};
 use tacho_recorder::read::View;
 use tacho_recorder::switch::standing::{Open, Standing};
-use tacho_recorder::switch::{Switch, acts};
+use tacho_recorder::switch::{Switch, Target, acts};
 use tacho_recorder::{Clock as _, SystemClock};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::body::Body;
@@ -43,23 +43,23 @@ const HOUR: i64 = 3_600_000_000_000;
 pub(crate) struct Args {
     /// The kill's record [default: the only one that is open]
     #[arg(value_name = "KILL")]
-    kill: Option<u64>,
+    pub(crate) kill: Option<u64>,
 
     /// Why; it is recorded
     #[arg(long, value_name = "TEXT")]
-    reason: String,
+    pub(crate) reason: String,
 
     /// The key to sign with, as for ssh-keygen: a private key, or a public one whose private half the ssh agent holds
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 
     /// The first eight digits of the kill's hash, instead of typing them
     #[arg(long, value_name = "DIGITS")]
-    digits: Option<String>,
+    pub(crate) digits: Option<String>,
 
     /// Print what was done as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What is known of the kill that is to be released.
@@ -76,7 +76,103 @@ struct Case {
     single: bool,
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing is killed.
+    Nothing,
+    /// Fewer people signed than it takes.
+    Short {
+        kill: Seq,
+        have: u64,
+        needed: u64,
+        /// Who must still sign, and why so many.
+        missing: Vec<String>,
+    },
+    /// It is released.
+    Released {
+        kill: Seq,
+        target: Target,
+        record: Seq,
+        /// Kills of the same target that still stand.
+        others: usize,
+    },
+}
+
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    let outcome = release(args, place, term)?;
+    let said = outcome.said();
+    let mut said = said.iter();
+    let first = said.next().map(String::as_str).unwrap_or_default();
+    let (json, line) = match &outcome {
+        Outcome::Nothing => {
+            term.note(first);
+            return Ok(Exit::Negative);
+        }
+        Outcome::Short {
+            kill, have, needed, ..
+        } => {
+            let json = serde_json::json!({"released": false, "kill": kill.0, "signed": have, "needed": needed});
+            (json, first.to_owned())
+        }
+        Outcome::Released {
+            kill,
+            record,
+            others,
+            ..
+        } => {
+            let json = serde_json::json!({"released": true, "kill": kill.0, "record": record.0, "still_killed_by": others});
+            let painted = term.paint(Tone::Good, "released");
+            (json, first.replacen("released", &painted, 1))
+        }
+    };
+    term.line(if args.json { json.to_string() } else { line })?;
+    match outcome {
+        Outcome::Released { .. } if args.json => Ok(Exit::Done),
+        Outcome::Released { .. } => {
+            said.try_for_each(|line| term.line(line))?;
+            Ok(Exit::Done)
+        }
+        Outcome::Nothing | Outcome::Short { .. } => {
+            said.for_each(|line| term.note(line));
+            Ok(Exit::Negative)
+        }
+    }
+}
+
+impl Outcome {
+    /// What is to be said of it, in lines.
+    pub(crate) fn said(&self) -> Vec<String> {
+        match self {
+            Self::Nothing => vec!["nothing is killed".to_owned()],
+            Self::Short {
+                kill,
+                have,
+                needed,
+                missing,
+            } => {
+                let first =
+                    format!("not released: {have} of {needed} signatures count for kill {kill}");
+                [first].into_iter().chain(missing.iter().cloned()).collect()
+            }
+            Self::Released {
+                kill,
+                target,
+                record,
+                others,
+            } => {
+                let mut said = vec![format!("released kill {kill} of {target}; record {record}")];
+                if *others > 0 {
+                    said.push(format!("{target} is still killed by another record"));
+                }
+                said
+            }
+        }
+    }
+}
+
+/// Signs for a release, if a key is named, and releases if enough have signed.
+pub(crate) fn release(args: &Args, place: &Place, term: &mut Term) -> Result<Outcome, Failure> {
     let dir = place.open_to_read()?;
     let switch = Switch::of(dir.path(), place::origin(&dir)?);
     let keeper = Keeper::open(place)?;
@@ -84,9 +180,8 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         term.note(safe(&said));
     }
     let Some(mut case) = case(args, place)? else {
-        term.note("nothing is killed");
         keeper.close()?;
-        return Ok(Exit::Negative);
+        return Ok(Outcome::Nothing);
     };
     let mut actor = acts::user()?;
     if let Some(key) = &args.key {
@@ -102,17 +197,13 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         type_digits(args, &case, term)?;
     }
     if !places.is_full() && !case.enrolled.holders().is_empty() {
-        if args.json {
-            term.line(serde_json::json!({"released": false, "kill": case.open.seq.0, "signed": have, "needed": needed}).to_string())?;
-        } else {
-            term.line(format!(
-                "not released: {have} of {needed} signatures count for kill {}",
-                case.open.seq
-            ))?;
-        }
-        tell_missing(&case, &places, term);
         keeper.close()?;
-        return Ok(Exit::Negative);
+        return Ok(Outcome::Short {
+            kill: case.open.seq,
+            have,
+            needed,
+            missing: missing(&case, &places),
+        });
     }
     let event = acts::release(
         actor,
@@ -132,38 +223,32 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         switch.release(&case.open.target, seq.0)?;
         switch.thaw()?;
     }
-    if args.json {
-        term.line(serde_json::json!({"released": true, "kill": case.open.seq.0, "record": seq.0, "still_killed_by": others}).to_string())?;
-    } else {
-        term.line(format!(
-            "{} kill {} of {}; record {seq}",
-            term.paint(Tone::Good, "released"),
-            case.open.seq,
-            case.open.target
-        ))?;
-        if others > 0 {
-            term.line(format!(
-                "{} is still killed by another record",
-                case.open.target
-            ))?;
-        }
-    }
-    Ok(Exit::Done)
+    Ok(Outcome::Released {
+        kill: case.open.seq,
+        target: case.open.target,
+        record: seq,
+        others,
+    })
 }
 
-/// Says who must still sign, and why so many.
-fn tell_missing(case: &Case, places: &Places, term: &mut Term) {
-    for ((rule, group), missing) in places.open() {
-        term.note(format!(
-            "{missing} more of `{}` must run `tacho release {} --key FILE` (rule `{}`); who ordered the kill does not count",
-            safe(group.as_str()),
-            case.open.seq,
-            safe(rule.as_str()),
-        ));
-    }
+/// Who must still sign, and why so many.
+fn missing(case: &Case, places: &Places) -> Vec<String> {
+    let open = places.open();
+    let mut said: Vec<String> = open
+        .iter()
+        .map(|((rule, group), missing)| {
+            format!(
+                "{missing} more of `{}` must run `tacho release {} --key FILE` (rule `{}`); who ordered the kill does not count",
+                safe(group.as_str()),
+                case.open.seq,
+                safe(rule.as_str()),
+            )
+        })
+        .collect();
     if case.initiator.is_none() && !case.single {
-        term.note("nobody signed for the kill, so one more is asked for than by the policy: whoever ordered it may be among those who sign");
+        said.push("nobody signed for the kill, so one more is asked for than by the policy: whoever ordered it may be among those who sign".to_owned());
     }
+    said
 }
 
 fn case(args: &Args, place: &Place) -> Result<Option<Case>, Failure> {

@@ -6,6 +6,7 @@
 //!
 //! A bundle that we could not verify ourselves gets no name.
 
+mod open;
 mod plan;
 mod read;
 
@@ -39,6 +40,7 @@ use crate::filter::Filter;
 use crate::read::{Shown, View};
 use crate::store::Reader;
 
+pub use open::{Opened, open};
 use plan::Plan;
 pub use read::{Question, is_bundle, origin, verify};
 
