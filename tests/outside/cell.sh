@@ -58,11 +58,12 @@ until_() {
     return 1
 }
 
-# as COMMAND...: as the ordinary user, with an environment of their own.
+# as COMMAND...: as the ordinary user, with an environment of their own; `exec=exec` in the place of this shell.
 as() {
     local drop=()
     [[ $(id -u) != 0 ]] || drop=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
-    "${drop[@]}" env -i HOME="$box/home" PATH="$PATH" TERM=xterm "$@"
+    # Without quotes: nothing, or one word.
+    ${exec-} "${drop[@]}" env -i HOME="$box/home" PATH="$PATH" TERM=xterm "$@"
 }
 
 # program AGENT PACKAGE VERSION: prints the agent's program; installed once and kept.
@@ -99,7 +100,7 @@ setup() {
 }
 
 serve() {
-    as "$tacho" serve --preset solo >"$box/serve.out" 2>"$box/serve.err" &
+    exec=exec as "$tacho" serve --preset solo >"$box/serve.out" 2>"$box/serve.err" &
     gate=$!
     until_ test -s "$box/serve.out" -o ! -e "/proc/$gate"
     [[ -s $box/serve.out ]] || {
@@ -109,7 +110,6 @@ serve() {
 }
 
 teardown() {
-    # The shell's own child drops its rights and becomes the gate, so it is the gate that hears this.
     kill "$gate" 2>/dev/null
     wait "$gate" 2>/dev/null
     rm -rf "$box"
