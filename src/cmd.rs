@@ -66,6 +66,8 @@ pub(crate) enum Verb {
     Completions(completions::Args),
     /// Measure a log on this disk against what the disk and the processor can do
     Bench(bench::Args),
+    #[command(name = "demo-agent", hide = true)]
+    DemoAgent(demo::agent::Args),
     #[command(name = "cell-warden", hide = true)]
     CellWarden(cell::Warden),
     #[command(name = "cell-init", hide = true)]
@@ -107,6 +109,7 @@ pub(crate) fn run(verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Fa
         Verb::Demo(args) => demo::run(&args, term),
         Verb::Completions(args) => completions::run(&args, term),
         Verb::Bench(args) => bench::run(&args, place, term),
+        Verb::DemoAgent(args) => demo::agent::run(&args, term),
         Verb::CellWarden(_) => Ok(cell::warden()),
         Verb::CellInit(_) => Ok(cell::init()),
         Verb::CellAgent(args) => Ok(cell::agent(args, term)),

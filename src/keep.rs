@@ -1,6 +1,9 @@
 //! Records that verbs of the off switch leave: into the log, or through the gate that owns it.
+//!
+//! A gate may end at that very moment, as the one of a run does when its agent is killed: then the log is free a little later.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use tacho_recorder::draft::Way;
 use tacho_recorder::gate::client::Client;
@@ -15,14 +18,17 @@ use tacho_schemas::{Hash, LogId, Origin, Seq, tree};
 use crate::place::{self, Place};
 use crate::term::Failure;
 
-/// How long a gate may take to write a record down.
+/// How long a gate may take to write a record down, or to let go of the log.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often is looked.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where records go.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
     place: &'a Place,
-    way: To,
+    way: RefCell<To>,
     pub(crate) origin: Origin,
     pub(crate) log_id: LogId,
 }
@@ -37,17 +43,7 @@ impl<'a> Keeper<'a> {
     /// Opens the log, or finds the gate that owns it.
     pub(crate) fn open(place: &'a Place) -> Result<Self, Failure> {
         let dir = place.open_to_read()?;
-        let way = match Log::open(&place.log()?, place::options()?) {
-            Ok(log) => To::Log(log),
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                let socket = dir.path().join("reviewers.sock");
-                if !socket.exists() {
-                    return Err(error.into());
-                }
-                To::Gate(Client::new(&socket, None, PATIENCE))
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let way = RefCell::new(find(place)?);
         let reader = place::reader(&dir)?;
         let genesis = View::new(&reader)?.record(Seq(0))?;
         Ok(Self {
@@ -60,29 +56,19 @@ impl<'a> Keeper<'a> {
 
     /// Writes a record down.
     pub(crate) fn append(&self, event: Event, way: Way) -> Result<Seq, Failure> {
-        match &self.way {
-            To::Log(log) => Ok(log.append(event, way)?.seq),
-            To::Gate(gate) => {
-                let kind = event
-                    .body
-                    .kind()
-                    .ok_or_else(|| Failure::new("a record of no kind"))?;
-                let text = event
-                    .content
-                    .get(&Field::Reason)
-                    .or_else(|| event.content.get(&Field::Detail));
-                let act = SwitchAct {
-                    kind,
-                    body: serde_json::to_string(&event.body)
-                        .map_err(|e| Failure::new(e.to_string()))?,
-                    text: text.map(|text| String::from_utf8_lossy(text).into_owned()),
-                    by: (event.actor.actor_type == ActorType::Human)
-                        .then(|| event.actor.id.clone()),
-                    causes: Some(event.causes.clone()),
-                };
-                let recorded: Recorded = gate.post("/v1/switch", &act)?;
-                Ok(recorded.seq)
+        loop {
+            let error = match &*self.way.borrow() {
+                To::Log(log) => return Ok(log.append(event, way)?.seq),
+                To::Gate(gate) => match gate.post::<Recorded>("/v1/switch", &act_of(&event)?) {
+                    Ok(recorded) => return Ok(recorded.seq),
+                    Err(error) => error,
+                },
+            };
+            // Nobody listened, so nothing was written; whatever else went wrong, it may have been.
+            if error.kind() != ErrorKind::Missing {
+                return Err(error.into());
             }
+            self.way.replace(find(self.place)?);
         }
     }
 
@@ -95,14 +81,52 @@ impl<'a> Keeper<'a> {
 
     /// Whether a gate owns the log.
     pub(crate) fn through_gate(&self) -> bool {
-        matches!(self.way, To::Gate(_))
+        matches!(*self.way.borrow(), To::Gate(_))
     }
 
     /// Ends; a log of our own is closed cleanly.
     pub(crate) fn close(self) -> Result<(), Failure> {
-        match self.way {
+        match self.way.into_inner() {
             To::Log(log) => Ok(log.close()?),
             To::Gate(_) => Ok(()),
         }
     }
+}
+
+/// The log, or the gate that owns it and listens.
+fn find(place: &Place) -> Result<To, Failure> {
+    let path = place.log()?;
+    let socket = path.join("reviewers.sock");
+    let began = Instant::now();
+    loop {
+        let error = match Log::open(&path, place::options()?) {
+            Ok(log) => return Ok(To::Log(log)),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::Busy || began.elapsed() > PATIENCE {
+            return Err(error.into());
+        }
+        let gate = Client::new(&socket, None, PATIENCE);
+        match gate.get::<serde_json::Value>("/v1/health") {
+            Ok(_) => return Ok(To::Gate(gate)),
+            // It stands still: it would not answer later either.
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error.into()),
+            Err(_) => {}
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// A record as the gate takes it.
+fn act_of(event: &Event) -> Result<SwitchAct, Failure> {
+    let kind = event.body.kind();
+    let kind = kind.ok_or_else(|| Failure::new("a record of no kind"))?;
+    let text = (event.content.get(&Field::Reason)).or_else(|| event.content.get(&Field::Detail));
+    Ok(SwitchAct {
+        kind,
+        body: serde_json::to_string(&event.body).map_err(|e| Failure::new(e.to_string()))?,
+        text: text.map(|text| String::from_utf8_lossy(text).into_owned()),
+        by: (event.actor.actor_type == ActorType::Human).then(|| event.actor.id.clone()),
+        causes: Some(event.causes.clone()),
+    })
 }

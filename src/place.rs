@@ -30,6 +30,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A log's directory that was named otherwise.
+    pub(crate) fn at(log: PathBuf) -> Self {
+        Self { log: Some(log) }
+    }
+
     /// The log's directory.
     pub(crate) fn log(&self) -> Result<PathBuf, Failure> {
         match &self.log {

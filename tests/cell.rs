@@ -11,7 +11,11 @@
 
 #[path = "cell/attacks.rs"]
 mod attacks;
+#[path = "cell/broken.rs"]
+mod broken;
 #[path = "cell/kills.rs"]
 mod kills;
+#[path = "cell/screen.rs"]
+mod screen;
 #[path = "cell/user.rs"]
 mod user;

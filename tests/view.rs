@@ -6,10 +6,14 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "cli/daemon.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod daemon;
 #[path = "cli/home.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod home;
 mod view {
+    pub(crate) mod act;
     pub(crate) mod exam;
     pub(crate) mod pty;
 }

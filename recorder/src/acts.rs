@@ -209,6 +209,8 @@ struct Bound {
     policy: Option<Hash>,
     /// Who ordered a kill: somebody else releases it.
     initiator: Option<Id>,
+    /// Whether who ordered it signed for it.
+    signed: bool,
 }
 
 /// Reads the records of a log in order, and judges the acts of people in them.
@@ -274,14 +276,16 @@ impl Fold {
             Body::Key(key) => self.key(record, key),
             Body::Action(action) => self.action(record, action),
             Body::Policy(policy) => self.policy(record, policy),
-            Body::Kill(_) => {
+            Body::Kill(kill) => {
+                let judged = self.judge(stated, &record.body);
                 let bound = Bound {
                     digest: tree::leaf_hash(bytes),
                     policy: None,
                     initiator: Some(record.actor.id.clone()),
+                    signed: kill.act.is_some() && judged.is_ok(),
                 };
                 self.bound.insert(record.seq, bound);
-                self.judge(stated, &record.body)
+                judged
             }
             body => self.judge(stated, body),
         };
@@ -352,13 +356,20 @@ impl Fold {
         found
     }
 
-    /// How many people a release needs: two where there are two.
+    /// Who signed for a kill; none where nobody did.
+    pub fn signed_for(&self, kill: Seq) -> Option<&Id> {
+        let bound = self.bound.get(&kill).filter(|bound| bound.signed)?;
+        bound.initiator.as_ref()
+    }
+
+    /// How many people the release of a kill needs at least, whatever the policy asks for.
     ///
-    /// A kill needs no signature, so whoever ordered it may be one of those who sign: with another, it is never they alone.
-    pub fn people_to_release(&self) -> u64 {
-        match self.enrolled.holders().len() {
-            0 => 0,
-            1 => 1,
+    /// A kill needs no signature, so whoever ordered it may be one of those who sign: with another, it is never they alone. Who signed
+    /// for it does not count, so of two people the other is enough.
+    pub fn people_to_release(&self, kill: Seq) -> u64 {
+        match (self.enrolled.holders().len(), self.signed_for(kill)) {
+            (0, _) => 0,
+            (1, _) | (2, Some(_)) => 1,
             _ => 2,
         }
     }
@@ -367,16 +378,17 @@ impl Fold {
     fn release(&mut self, release: &Release, at: Time) -> Said<()> {
         let consumes: Vec<Seq> = release.consumes.iter().flatten().copied().collect();
         let people = self.consume(at, &consumes, &[release.kill])?;
-        let needed = self.people_to_release();
+        let needed = self.people_to_release(release.kill);
+        let several = self.enrolled.holders().len() > 1;
         let initiator = self.bound.get(&release.kill).map(|kill| &kill.initiator);
-        if needed > 1
+        if several
             && let Some(Some(initiator)) = initiator
             && let good = consumes.iter().filter_map(|seq| self.good.get(seq))
             && good.into_iter().any(|good| good.holder == *initiator)
         {
             return no("who ordered the kill is one of those who release it");
         }
-        if release.single_person && needed > 1 {
+        if release.single_person && several {
             return no("it is said to be by a single person, and more are enrolled");
         }
         let needed = if release.single_person {
@@ -507,6 +519,7 @@ impl Fold {
                 digest,
                 policy: verdict.policy_digest,
                 initiator: None,
+                signed: false,
             };
             self.bound.insert(record.seq, bound);
         }

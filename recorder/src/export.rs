@@ -1,7 +1,7 @@
 //! Records in formats that others read. Every record is checked before it leaves.
 //!
 //! ```text
-//! select ─▶ Shown (checked) ─▶ withhold ─▶ line | bundle | … ─▶ whole (a file, or none)
+//! select ─▶ Shown (checked) ─▶ withhold ─▶ line | bundle | report | … ─▶ whole (a file, or none)
 //! ```
 
 pub mod acts;
@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod line;
 pub mod ocsf;
 pub mod population;
+pub mod report;
 pub mod select;
 pub mod statement;
 pub mod whole;

@@ -48,7 +48,7 @@ use crate::clock::Clock;
 use crate::dir::LogDir;
 use crate::draft::Way;
 use crate::enrol::Enrolled;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::read::View;
 use crate::store::Reader;
@@ -143,6 +143,16 @@ impl Gate {
         let dir = LogDir::open(log.path())?;
         let reader = Reader::open(&dir)?;
         let switch = Switch::of(log.path(), log.origin().clone());
+        // Before anybody asks: what was ordered while nobody could write, and what somebody took away.
+        let append = |event, way| Ok::<_, Error>(log.append(event, way)?.seq);
+        for said in crate::switch::reconcile::reconcile(
+            &View::new(&reader)?,
+            &switch,
+            clock.as_ref(),
+            append,
+        )? {
+            tell(&Error::new(ErrorKind::Refused, said));
+        }
         let about = About {
             origin: log.origin().clone(),
             log_id: log.log_id(),

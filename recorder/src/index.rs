@@ -29,7 +29,7 @@ use schema::{ours, sql};
 #[derive(Debug)]
 pub struct Index {
     conn: Connection,
-    dir: LogDir,
+    dir: Option<LogDir>,
     /// Why it is private, if it is.
     private: Option<String>,
     lineages: Lineages,
@@ -57,7 +57,7 @@ impl Index {
         match schema::open_kept(dir) {
             Ok(conn) => Ok(Self {
                 conn,
-                dir: dir.clone(),
+                dir: Some(dir.clone()),
                 private: None,
                 lineages: Lineages::default(),
                 gathered: GATHERED,
@@ -69,8 +69,16 @@ impl Index {
     /// Makes an empty index that nobody else sees and that ends with this value.
     pub fn private(dir: &LogDir, why: impl Into<String>) -> Result<Self> {
         Ok(Self {
+            dir: Some(dir.clone()),
+            ..Self::apart(why)?
+        })
+    }
+
+    /// The same, of records that lie in no directory.
+    pub fn apart(why: impl Into<String>) -> Result<Self> {
+        Ok(Self {
             conn: schema::open_private()?,
-            dir: dir.clone(),
+            dir: None,
             private: Some(why.into()),
             lineages: Lineages::default(),
             gathered: GATHERED,
@@ -95,13 +103,13 @@ impl Index {
 
     /// Throws away what a damaged index holds.
     fn start_over(&mut self) -> Result<()> {
-        self.conn = match self.private {
-            Some(_) => schema::open_private()?,
-            None => {
+        self.conn = match (&self.private, &self.dir) {
+            (Some(_), _) | (_, None) => schema::open_private()?,
+            (None, Some(dir)) => {
                 // The old connection must be closed before its files go.
                 self.conn = Connection::open_in_memory().map_err(sql("open"))?;
-                schema::remove(&self.dir.index())?;
-                schema::open_kept(&self.dir)?
+                schema::remove(&dir.index())?;
+                schema::open_kept(dir)?
             }
         };
         Ok(())
@@ -158,7 +166,7 @@ impl Index {
         if self.private.is_some() || !gives_way {
             return Err(error);
         }
-        *self = Self::private(&self.dir, error.to_string())?;
+        *self = Self::apart(error.to_string())?;
         step(self)
     }
 }

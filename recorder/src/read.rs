@@ -21,7 +21,7 @@ use tacho_schemas::{Hash, Kind, Seq};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::state::Nodes;
 use crate::pack::Unpacker;
-use crate::store::{Reader, Snapshot};
+use crate::store::{Part, Reader, Snapshot};
 
 pub use history::{End, Epoch, History};
 
@@ -30,6 +30,7 @@ pub use history::{End, Epoch, History};
 pub struct View<'reader> {
     snapshot: Snapshot<'reader>,
     size: u64,
+    part: Option<&'reader Part>,
     nodes: Nodes,
     root: Hash,
     tiles: RefCell<HashMap<(u8, u64), Known>>,
@@ -64,6 +65,8 @@ pub struct Shown {
     pub doubts: Vec<String>,
     /// What is gone: each is a doubt too, and may be an erasure that the law asked for.
     pub holes: Vec<Slot>,
+    /// What a bundle does not show.
+    pub withheld: Vec<Slot>,
 }
 
 impl Shown {
@@ -72,6 +75,15 @@ impl Shown {
         self.row
             .text(field)
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// Notes that some of what is gone is withheld.
+    fn withhold(&mut self, slots: &[Slot]) {
+        let of_withheld = |slot: &Slot| slots.contains(slot);
+        self.withheld = self.holes.iter().copied().filter(of_withheld).collect();
+        self.holes.retain(|slot| !of_withheld(slot));
+        let doubts: Vec<String> = self.withheld.iter().map(gone).collect();
+        self.doubts.retain(|doubt| !doubts.contains(doubt));
     }
 
     /// The descriptors of its artefacts that are held and fit, with their roles.
@@ -94,18 +106,29 @@ impl<'reader> View<'reader> {
     /// Takes a snapshot, and holds the tree against the newest signed statement.
     pub fn new(reader: &'reader Reader) -> Result<Self> {
         let snapshot = reader.snapshot()?;
-        let size = snapshot
+        let there = snapshot
             .last_seq()?
             .map_or(0, |last| last.saturating_add(1));
-        let nodes = Nodes::read(&snapshot, size)?;
+        let part = reader.part();
+        // Of a part, the leaves are those of the bytes that were proven; there are no tiles, or they are not believed.
+        let (size, root, of_tiles) = match part {
+            None => (there, Hash::ZERO, there),
+            Some(Part::Excerpt { size, root, .. }) => (*size, *root, 0),
+            Some(Part::First(size)) => (there.min(*size), Hash::ZERO, 0),
+        };
+        let nodes = Nodes::read(&snapshot, of_tiles)?;
         let mut view = Self {
             snapshot,
             size,
+            part,
             nodes,
-            root: Hash::ZERO,
+            root,
             tiles: RefCell::default(),
             unpacker: RefCell::new(Unpacker::new()?),
         };
+        if part.is_some() {
+            return Ok(view);
+        }
         if let Some(row) = view.snapshot.commit_row()? {
             let commit = Commit::decode(&row.statement).map_err(|e| differs(&e.to_string()))?;
             if commit.size > size || view.compute_root(commit.size)? != commit.root {
@@ -116,9 +139,21 @@ impl<'reader> View<'reader> {
         Ok(view)
     }
 
-    /// How many records there are.
+    /// How many records there are; of a bundle, how many the log has that it is of.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// On what the records rest, if not on the tree that lies beside them.
+    pub fn rests_on(&self) -> Option<String> {
+        match self.part? {
+            Part::Excerpt { root, .. } => Some(format!(
+                "and the bundle, which was verified as it was opened, holds it under the root {root}"
+            )),
+            Part::First(size) => Some(format!(
+                "which verification proved together with all of the first {size}; the log is broken after them"
+            )),
+        }
     }
 
     /// The root over all of them.
@@ -136,12 +171,19 @@ impl<'reader> View<'reader> {
     }
 
     /// Reads one record.
+    ///
+    /// One that a bundle hides is not an error: it means nothing to us, and says why.
     pub fn record(&self, seq: Seq) -> Result<Shown> {
         let mut found = None;
         self.records(seq.0..seq.0.saturating_add(1), |shown| {
             found = Some(shown);
             Ok::<(), Error>(())
         })?;
+        if let (None, Some(Part::Excerpt { size, .. })) = (&found, self.part)
+            && seq.0 < *size
+        {
+            return Ok(hidden(seq));
+        }
         found.ok_or_else(|| {
             Error::new(
                 ErrorKind::Missing,
@@ -154,7 +196,7 @@ impl<'reader> View<'reader> {
         })
     }
 
-    /// Shows each record of a range to `f`, in order.
+    /// Shows each record of a range to `f`, in order; those that a bundle hides are passed over.
     pub fn records<E: From<Error>>(
         &self,
         range: Range<u64>,
@@ -162,14 +204,18 @@ impl<'reader> View<'reader> {
     ) -> Result<(), E> {
         let range = range.start..range.end.min(self.size);
         let mut next = range.start;
+        let excerpt = matches!(self.part, Some(Part::Excerpt { .. }));
         self.snapshot.records(range.clone(), |seq, bytes| {
-            if seq != next {
+            if seq != next && !excerpt {
                 return Err(
                     Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into(),
                 );
             }
-            next += 1;
-            let leaf = self.leaf(seq)?;
+            next = seq.saturating_add(1);
+            let leaf = match self.part {
+                Some(_) => tree::leaf_hash(bytes),
+                None => self.leaf(seq)?,
+            };
             let row = match self.snapshot.vault(seq)? {
                 Some(packed) => self
                     .unpacker
@@ -178,9 +224,15 @@ impl<'reader> View<'reader> {
                     .map_err(|e| e.to_string()),
                 None => Ok(Vec::new()),
             };
-            f(show(seq, bytes, &leaf, row))
+            let mut shown = show(seq, bytes, &leaf, row);
+            if let Some(Part::Excerpt { withheld, .. }) = self.part
+                && let Some(slots) = withheld.get(&seq)
+            {
+                shown.withhold(slots);
+            }
+            f(shown)
         })?;
-        if next < range.end {
+        if next < range.end && !excerpt {
             return Err(Error::new(ErrorKind::Corrupt, format!("record {next} is missing")).into());
         }
         Ok(())
@@ -295,13 +347,13 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
             Row::empty()
         }
     };
-    let mut gone = Vec::new();
+    let mut missing = Vec::new();
     if let Ok(record) = &meaning {
         let Held { holes, wrong, .. } = row.check(record);
         for slot in &holes {
-            doubts.push(format!("{slot} is gone"));
+            doubts.push(gone(slot));
         }
-        gone = holes;
+        missing = holes;
         for slot in wrong {
             doubts.push(format!("{slot} is not what was committed to"));
             row.erase(slot);
@@ -316,6 +368,28 @@ fn show(seq: u64, bytes: &[u8], leaf: &Hash, row: std::result::Result<Vec<u8>, S
         meaning,
         row,
         doubts,
-        holes: gone,
+        holes: missing,
+        withheld: Vec::new(),
     }
 }
+
+fn gone(slot: &Slot) -> String {
+    format!("{slot} is gone")
+}
+
+/// A record that a bundle proves and does not show.
+fn hidden(seq: Seq) -> Shown {
+    Shown {
+        seq,
+        bytes: Vec::new(),
+        in_tree: false,
+        meaning: Err(HIDDEN.to_owned()),
+        row: Row::empty(),
+        doubts: Vec::new(),
+        holes: Vec::new(),
+        withheld: Vec::new(),
+    }
+}
+
+/// Why a record means nothing that a bundle does not show.
+pub const HIDDEN: &str = "it is not shown in this bundle";

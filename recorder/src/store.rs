@@ -26,7 +26,8 @@ mod snapshot;
 use connect::{checkpoint, connect, set_for_writing, sql, stored, there};
 
 pub use batch::{Batch, Put};
-pub use reader::Reader;
+pub(crate) use reader::Part;
+pub use reader::{Reader, Still};
 pub use snapshot::{Artefact, CommitRow, Counts, Snapshot};
 
 /// Longest artefact, unpacked.
@@ -55,6 +56,17 @@ pub struct Store {
     /// from the start and never gets shorter.
     unmoved: u64,
     poisoned: bool,
+}
+
+/// A database with our tables of which nobody else knows; it ends with its connection. All that is put into it is one transaction.
+pub(crate) fn scratch() -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let conn = connect(std::path::Path::new(""), flags)?;
+    conn.execute_batch(&format!("PRAGMA page_size = {};", schema::PAGE_SIZE))
+        .map_err(|e| sql("create", e))?;
+    schema::create(&conn)?;
+    conn.execute_batch("BEGIN").map_err(|e| sql("create", e))?;
+    Ok(conn)
 }
 
 impl Store {

@@ -14,6 +14,7 @@
 
 pub mod acts;
 pub mod lease;
+pub mod reconcile;
 pub mod standing;
 mod target;
 

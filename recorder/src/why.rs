@@ -15,7 +15,7 @@ use tacho_schemas::record::{Record, Via};
 use tacho_schemas::{Kind, Seq};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::read::{Shown, View};
+use crate::read::{HIDDEN, Shown, View};
 
 pub use gain::{Gain, largest_gain};
 pub use path::Stage;
@@ -191,6 +191,7 @@ impl About<'_> {
         let shown = self.view.record(seq)?;
         let (kind, by) = match &shown.meaning {
             Ok(record) => (record.kind.name().to_owned(), record.actor.id.to_string()),
+            Err(why) if why == HIDDEN => ("not shown in this bundle".to_owned(), String::new()),
             Err(_) => ("not understood".to_owned(), String::new()),
         };
         Ok(Statement::Record {

@@ -8,10 +8,12 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "support/unpack.rs"]
+mod unpack;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -21,7 +23,6 @@ use tacho_recorder::audit::{self, audit};
 use tacho_recorder::export::bundle::{Ask, Question, verify, write};
 use tacho_recorder::export::withhold::Withhold;
 use tacho_recorder::filter::Filter;
-use tacho_recorder::pack::Unpacker;
 use tacho_recorder::{ErrorKind, LogDir, Reader};
 use tacho_schemas::bundle::{End, Item, MAX_STEPS, Step, encode_steps, read_frame};
 use tacho_schemas::scalar::{Blob, List};
@@ -30,26 +31,7 @@ use tacho_schemas::verify::{Anchor, Completeness, Report};
 use tacho_schemas::{Hash, Time, canon};
 use tempfile::TempDir;
 
-/// Copies a log of the fixtures, unpacked.
-fn unpack(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            unpack(&entry.path(), &to.join(name));
-            continue;
-        }
-        let mut bytes = fs::read(entry.path()).unwrap();
-        if name.ends_with(".zst") {
-            bytes = Unpacker::new().unwrap().unpack(&bytes, 8 << 20).unwrap();
-        }
-        let path = to.join(name.trim_end_matches(".zst"));
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-}
+use unpack::unpack;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/logs")
@@ -425,6 +407,39 @@ const FORGERIES: &[(&str, Change, &str)] = &[
             for item in items {
                 if let Item::Block(block) = item {
                     block.packed = packed(&vec![0; 60 << 20]);
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
+        "a file claims ten gigabytes",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.unpacked = 10 << 30;
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
+        "a file begins ten gigabytes on",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.from = 10 << 30;
+                }
+            }
+        },
+        "bundle",
+    ),
+    (
+        "a file is a bomb",
+        |items| {
+            for item in items {
+                if let Item::Piece(piece) = item {
+                    piece.packed = packed(&vec![0; 60 << 20]);
                 }
             }
         },

@@ -146,6 +146,7 @@ fn managed_settings_of_codex_are_toml_and_come_back_to_the_byte() {
         "# mine\n",
         "allowed_approval_policies = [\"never\"]",
         "[hooks]\nmanaged_dir = \"/opt/x\"\n[[hooks.PreToolUse]]\nmatcher = \"^Bash$\"\n[[hooks.PreToolUse.hooks]]\ntype = \"command\"\ncommand = \"/opt/x/y\"\n",
+        "[features]\nhooks = true\nx = false\n",
     ] {
         let with = add(&ours, Scope::Managed, Some(before)).unwrap();
         assert_eq!(
@@ -158,9 +159,21 @@ fn managed_settings_of_codex_are_toml_and_come_back_to_the_byte() {
         assert_eq!(add(&ours, Scope::Managed, Some(&with)).unwrap(), with);
         let table: toml::Table = toml::from_str(&with).unwrap();
         assert!(table["hooks"]["managed_dir"].is_str());
+        assert_eq!(
+            table["features"]["hooks"].as_bool(),
+            Some(true),
+            "or `-c features.hooks=false` turns it off"
+        );
         assert_eq!(remove(Agent::Codex, Scope::Managed, &with).unwrap(), before);
     }
-    for bad in ["[hooks]\nx = 1\n", "not toml", "hooks = 1\n"] {
+    for bad in [
+        "[hooks]\nx = 1\n",
+        "not toml",
+        "hooks = 1\n",
+        "[features]\nx = true\n",
+        "[features]\nhooks = false\n",
+        "features = 1\n",
+    ] {
         add(&ours, Scope::Managed, Some(bad)).unwrap_err();
     }
 }

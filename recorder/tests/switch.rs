@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use tacho_recorder::switch::lease::Freshness;
 use tacho_recorder::switch::{Engaged, Found, Stop, Switch, Target, Who};
 use tacho_schemas::body::Part;
 use tacho_schemas::{Id, Origin, Seq};
@@ -366,6 +367,71 @@ fn full_disk_inner() {
     assert!(!whoever(&switch).is_yes());
     assert_eq!(switch.engage(&Target::All).unwrap(), Target::All);
     assert!(whoever(&switch).is_yes());
+}
+
+#[test]
+fn a_lease_is_fresh_only_in_its_time_its_boot_and_its_log_and_by_a_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let switch = made(dir.path());
+    let target = Target::Agent(Id::new("a").unwrap());
+    let path = switch.dir().join("lease.agent.a");
+    let (boot, until) = ([3; 16], 1_000);
+    assert_eq!(switch.lease(&target, Some((boot, 1))), Freshness::None);
+    assert!(switch.leases().unwrap().is_empty());
+    let grant = || switch.grant(&target, boot, until).unwrap();
+    grant();
+    assert_eq!(switch.leases().unwrap(), std::slice::from_ref(&target));
+    for (what, now, fresh) in [
+        ("in its time", Some((boot, 999)), true),
+        ("at its end", Some((boot, 1_000)), false),
+        ("after its end", Some((boot, u64::MAX)), false),
+        ("in another boot", Some(([4; 16], 1)), false),
+        ("without a clock", None, false),
+    ] {
+        let expected = if fresh {
+            Freshness::Fresh { until }
+        } else {
+            Freshness::Lapsed
+        };
+        assert_eq!(switch.lease(&target, now), expected, "{what}");
+    }
+    let good = fs::read_to_string(&path).unwrap();
+    let deeds: &[(&str, &dyn Fn())] = &[
+        ("empty", &|| fs::write(&path, "").unwrap()),
+        ("cut", &|| fs::write(&path, good.trim_end()).unwrap()),
+        ("longer", &|| {
+            fs::write(&path, format!("{good}1\n")).unwrap()
+        }),
+        ("of another log", &|| {
+            fs::write(&path, good.replace("0707", "0808")).unwrap()
+        }),
+        ("not text", &|| fs::write(&path, [0xff; 80]).unwrap()),
+        ("of everybody", &|| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        }),
+        ("a symlink to a good one", &|| {
+            fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+            symlink(dir.path().join("elsewhere"), &path).unwrap();
+        }),
+        ("a folder", &|| fs::create_dir(&path).unwrap()),
+    ];
+    for (what, deed) in deeds {
+        let _ = fs::remove_file(&path);
+        grant();
+        assert!(matches!(
+            switch.lease(&target, Some((boot, 1))),
+            Freshness::Fresh { .. }
+        ));
+        if *what == "a folder" {
+            fs::remove_file(&path).unwrap();
+        }
+        deed();
+        assert_eq!(
+            switch.lease(&target, Some((boot, 1))),
+            Freshness::Lapsed,
+            "{what}"
+        );
+    }
 }
 
 #[test]

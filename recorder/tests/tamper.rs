@@ -7,9 +7,11 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "support/unpack.rs"]
+mod unpack;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +21,6 @@ use tacho_recorder::clock::TestClock;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::log::{Log, Options};
-use tacho_recorder::pack::Unpacker;
 use tacho_recorder::read::View;
 use tacho_recorder::{Error, ErrorKind, LogDir, Reader};
 use tacho_schemas::Time;
@@ -27,6 +28,8 @@ use tacho_schemas::note::Note;
 use tacho_schemas::receipt::Receipt;
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Mark, Report};
+
+use unpack::unpack;
 
 #[path = "tamper/flips.rs"]
 mod flips;
@@ -111,27 +114,6 @@ fn kind_name(kind: ErrorKind) -> String {
 
 fn logs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/logs")
-}
-
-/// Copies a log of the fixtures to where the recorder may be started on it: unpacked, and closed to others.
-fn unpack(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            unpack(&entry.path(), &to.join(name));
-            continue;
-        }
-        let mut bytes = fs::read(entry.path()).unwrap();
-        if name.ends_with(".zst") {
-            bytes = Unpacker::new().unwrap().unpack(&bytes, 8 << 20).unwrap();
-        }
-        let path = to.join(name.trim_end_matches(".zst"));
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
 }
 
 fn question(case: &Path, trust: Option<&str>) -> Question {

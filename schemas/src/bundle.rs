@@ -388,7 +388,7 @@ impl Step {
     }
 
     /// What is withheld of the record.
-    fn withheld(&self) -> Vec<Slot> {
+    pub fn withheld(&self) -> Vec<Slot> {
         let fields = self.withheld_fields.iter().flatten();
         let places = self.withheld_places.iter().flatten();
         fields

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tacho_recorder::Clock as _;
 use tacho_recorder::gate::client::Client;
-use tacho_recorder::gate::wire::{GateStatus, Held, Signed};
+use tacho_recorder::gate::wire::{Answered, GateStatus, Held, Signed};
 use tacho_schemas::act::{NAMESPACE, Statement, Verb};
 use tacho_schemas::hash::LogId;
 use tacho_schemas::sshsig::HumanKey;
@@ -76,15 +76,8 @@ pub(crate) fn deny(args: &Deny, place: &Place, term: &mut Term) -> Result<Exit, 
 }
 
 fn answer(args: &Answer, verb: Verb, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
-    if Path::new("/run/tacho/gate").exists() {
-        return Err(
-            Failure::new("this is a cell: nobody answers a hold from inside one")
-                .hint("answer it where the people are, outside"),
-        );
-    }
-    place::guard_memory()?;
+    outside_a_cell()?;
     let gate = client(place)?;
-    let status: GateStatus = gate.get("/v1/status")?;
     let held = find(&gate, args.hold)?;
     let wanted: String = held.digest.to_string().chars().take(DIGITS).collect();
     match &args.yes_digest {
@@ -102,42 +95,73 @@ fn answer(args: &Answer, verb: Verb, place: &Place, term: &mut Term) -> Result<E
             }
         }
     }
-    let (key_file, key) = find_key(args.key.as_ref())?;
-    let statement = statement(&held, &status, verb, &key)?.to_string();
-    let sshsig = sign(&key_file, &statement)?;
-    let signed = Signed {
-        statement,
-        sshsig,
-        reason: args.reason.clone(),
-    };
-    let path = match verb {
-        Verb::Approve => "approve",
-        _ => "deny",
-    };
-    let answered = gate.answer(Seq(args.hold), path, &signed)?;
+    let answered = give(&gate, &held, verb, args.key.as_ref(), args.reason.clone())?;
     if args.json {
         let line = serde_json::to_string(&answered).map_err(|e| Failure::new(e.to_string()))?;
         term.line(line)?;
         return Ok(Exit::Done);
     }
+    said(held.hold, verb, &answered)
+        .iter()
+        .try_for_each(|line| term.line(line))?;
+    Ok(Exit::Done)
+}
+
+/// Refuses where an agent may be, and hides our memory from others.
+pub(crate) fn outside_a_cell() -> Result<(), Failure> {
+    if Path::new("/run/tacho/gate").exists() {
+        return Err(
+            Failure::new("this is a cell: nobody answers a hold from inside one")
+                .hint("answer it where the people are, outside"),
+        );
+    }
+    place::guard_memory()
+}
+
+/// Signs an answer to a hold, and gives it to the gate.
+pub(crate) fn give(
+    gate: &Client,
+    held: &Held,
+    verb: Verb,
+    key: Option<&PathBuf>,
+    reason: Option<String>,
+) -> Result<Answered, Failure> {
+    let status: GateStatus = gate.get("/v1/status")?;
+    let (key_file, key) = find_key(key)?;
+    let statement = statement(held, &status, verb, &key)?.to_string();
+    let sshsig = sign(&key_file, &statement)?;
+    let signed = Signed {
+        statement,
+        sshsig,
+        reason,
+    };
+    let path = match verb {
+        Verb::Approve => "approve",
+        _ => "deny",
+    };
+    Ok(gate.answer(held.hold, path, &signed)?)
+}
+
+/// What came of an answer, in lines.
+pub(crate) fn said(hold: Seq, verb: Verb, answered: &Answered) -> Vec<String> {
     let done = match verb {
         Verb::Approve => "approved",
         _ => "denied",
     };
-    term.line(format!(
-        "{done} hold {} as {}, record {} (assurance {})",
-        args.hold,
+    let mut lines = vec![format!(
+        "{done} hold {hold} as {}, record {} (assurance {})",
         safe(answered.by.as_str()),
         answered.approval,
         safe(&answered.assurance)
-    ))?;
+    )];
     if let Some(missing) = &answered.missing {
-        term.line(format!("it still {}", safe(missing)))?;
+        lines.push(format!("it still {}", safe(missing)));
     }
-    Ok(Exit::Done)
+    lines
 }
 
-fn find(gate: &Client, hold: u64) -> Result<Held, Failure> {
+/// Finds a hold that is open.
+pub(crate) fn find(gate: &Client, hold: u64) -> Result<Held, Failure> {
     let holds = gate.holds()?.holds;
     holds.into_iter().find(|h| h.hold.0 == hold).ok_or_else(|| {
         Failure::new(format!("there is no open hold {hold}"))

@@ -5,10 +5,13 @@
 
 mod append;
 mod corpus;
+mod evidence;
 mod floor;
 mod gate;
 mod ground;
+mod run;
 mod stats;
+mod switch;
 mod table;
 mod verify;
 
@@ -43,11 +46,24 @@ enum What {
     /// How fast the gate answers
     #[command(after_help = "Example:\n  tacho bench gate --quick")]
     Gate(Options),
+    /// How fast the off switch is
+    #[command(after_help = "Example:\n  tacho bench switch --quick")]
+    Switch(Options),
+    /// What a cell costs
+    #[command(after_help = "Example:\n  tacho bench run --json")]
+    Run(Options),
+    /// How fast records leave: as JSON Lines, as a bundle, and how fast that is checked
+    #[command(after_help = "Example:\n  tacho bench evidence --records 1000000")]
+    Evidence(Options),
     /// Verify one log and say what that took, for `bench verify`
     #[command(hide = true)]
     Child {
-        /// The log
+        /// The log, or the bundle
         log: PathBuf,
+
+        /// Write a bundle of the log instead
+        #[arg(long)]
+        bundle: Option<PathBuf>,
     },
 }
 
@@ -82,7 +98,16 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         What::Append(options) => (options, append::measure),
         What::Verify(options) => (options, verify::measure),
         What::Gate(options) => (options, gate::measure),
-        What::Child { log } => return verify::child(log, term),
+        What::Switch(options) => (options, switch::measure),
+        What::Run(options) => (options, run::measure),
+        What::Evidence(options) => (options, evidence::measure),
+        What::Child { log, bundle } => {
+            return match bundle {
+                Some(out) => evidence::write(log, out, term),
+                None if log.is_file() => evidence::check(log, term),
+                None => verify::child(log, term),
+            };
+        }
     };
     let ground = Ground::make(options.dir.as_deref(), place)?;
     let rows = measure(options, &ground, term)?;

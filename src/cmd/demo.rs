@@ -1,6 +1,8 @@
 //! `tacho demo`: what this is for, in a few seconds.
 
+pub(crate) mod agent;
 mod damage;
+mod live;
 mod story;
 
 use std::fs;
@@ -28,9 +30,10 @@ use crate::term::{Exit, Failure, Term, Tone, safe};
 /// Watch real agents change themselves, and attacks on the record of it fail
 ///
 /// Imports a real lineage of a system that rewrites itself and a real transcript (both come with the program), verifies them, and
-/// explains the change that gained most. Then four copies of the log are damaged, each in another way, and verified. All of it
-/// happens in a log of its own in a temporary folder, with keys of its own, and is removed at the end. The exit code is 1 if any
-/// damage was not caught.
+/// explains the change that gained most. Then four copies of the log are damaged, each in another way, and verified. At last a small
+/// scripted agent changes itself behind a real gate, in a cell where this machine has one, and is killed. All of it happens in logs of
+/// their own in a temporary folder, with keys of their own, and is removed at the end. The exit code is 1 if any damage was not
+/// caught, or the agent got what it must not.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  tacho demo\n  tacho demo --keep ./demo")]
 pub(crate) struct Args {
@@ -149,21 +152,25 @@ pub(crate) fn run(args: &Args, term: &mut Term) -> Result<Exit, Failure> {
     for (letter, (attack, fate)) in ('a'..).zip(attacks.iter().zip(&fates)) {
         report(&mut show, letter, attack, fate)?;
     }
+    let live = live::play(&stage)?;
+    live::tell(&mut show, &live)?;
     let caught = fates.iter().filter(|fate| fate.caught).count();
     if args.json {
         let kept = args.keep.as_ref().map(|dir| dir.to_string_lossy());
         let all: Vec<_> = attacks.iter().zip(&fates).map(to_json).collect();
         let value = serde_json::json!({
-            "sound": scene.is_sound(), "gain": scene.gain, "caught": caught, "attacks": all, "kept": kept,
+            "sound": scene.is_sound(), "gain": scene.gain, "caught": caught, "attacks": all, "live": live, "kept": kept,
         });
         show.term.line(value.to_string())?;
     } else {
         close(&mut show, args, &scene, caught, began)?;
     }
-    Ok(match caught == attacks.len() && scene.is_sound() {
-        true => Exit::Done,
-        false => Exit::Negative,
-    })
+    Ok(
+        match caught == attacks.len() && scene.is_sound() && live.is_good() {
+            true => Exit::Done,
+            false => Exit::Negative,
+        },
+    )
 }
 
 fn to_json((attack, fate): (&Attack, &Fate)) -> serde_json::Value {

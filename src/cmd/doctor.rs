@@ -9,6 +9,7 @@ use tacho_recorder::gate::wire::GateStatus;
 use tacho_recorder::hook::Agent;
 use tacho_recorder::hook::install::Command;
 use tacho_recorder::read::View;
+use tacho_recorder::run::{Level as Ground, Reach};
 use tacho_recorder::switch::{Engaged, Switch};
 use tacho_schemas::Origin;
 
@@ -20,7 +21,7 @@ use crate::term::{Exit, Failure, Term, Tone, count, safe};
 ///
 /// The log and who else can read it, the off switch, the gate and whether it proves itself, the policy and who may approve, and for each
 /// agent that is here: whether its hook is installed, whether its version denies when a hook fails, and a canary through the
-/// installed command. Exits with 1 if something is broken; what is merely weak is said.
+/// installed command. Then how far this machine can confine an agent, and how to reach the next level. Exits with 1 if something is broken; what is merely weak is said.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  tacho doctor\n  tacho doctor --json | jq '.[] | select(.level == \"bad\")'"
@@ -137,6 +138,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
                 .unwrap_or("nothing can be recorded until then"),
         )),
     }
+    findings.push(level()?);
     report(&findings, args.json, term)?;
     let bad = findings.iter().any(|finding| finding.level == Level::Bad);
     Ok(if bad { Exit::Negative } else { Exit::Done })
@@ -168,6 +170,29 @@ fn log(place: &Place) -> Result<(Vec<Finding>, Command), Failure> {
         ));
     }
     Ok((findings, settings::command(Agent::Generic, None, place)?))
+}
+
+/// How far this machine can confine an agent, tried out.
+fn level() -> Result<Finding, Failure> {
+    let reach = Reach::find(&place::exe()?);
+    let Some(weak) = reach.level.warning() else {
+        return Ok(Finding::good(
+            "agents run in a cell here (`tacho run`): the highest level there is",
+        ));
+    };
+    let reached = match reach.level {
+        Ground::Cell => "cell",
+        Ground::Landlock => "Landlock",
+        Ground::ProcessGroup => "process group",
+    };
+    let why = reach.why.unwrap_or_default();
+    Ok(Finding::warn(
+        format!("`tacho run` reaches the level {reached}: {weak} ({why})"),
+        format!(
+            "to reach the next: {}",
+            reach.next.as_deref().unwrap_or("another kernel")
+        ),
+    ))
 }
 
 fn switch(command: &Command) -> Vec<Finding> {

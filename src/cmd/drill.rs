@@ -1,6 +1,6 @@
 //! `tacho drill`: does the off switch work, today, on this machine?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tacho_recorder::draft::Way;
@@ -49,7 +49,7 @@ pub(crate) struct Drilled {
 
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     let level = Reach::find(&place::exe()?).level;
-    let drilled = drill(level, u64::from(args.processes))?;
+    let drilled = drill(level, u64::from(args.processes), &std::env::temp_dir())?;
     let within = u64::try_from(args.within.as_nanos()).unwrap_or(u64::MAX);
     let passed = drilled.ended.survivors == 0 && drilled.empty <= within;
     let stop = Stop {
@@ -96,11 +96,11 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
+    fn new(at: &Path) -> Result<Self, Failure> {
         let mut name = [0; 8];
         place::random(&mut name)?;
         let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = std::env::temp_dir().join(format!("tacho-drill-{hex}"));
+        let path = at.join(format!("tacho-drill-{hex}"));
         place::make_private(&path)?;
         let path = std::fs::canonicalize(&path).map_err(|e| Failure::new(place::plain(&e)))?;
         Ok(Self(path))
@@ -130,8 +130,8 @@ fn tree_of(processes: u64) -> String {
 }
 
 /// Makes a scratch cell with a switch of its own, fills it, and kills it.
-pub(crate) fn drill(level: Level, processes: u64) -> Result<Drilled, Failure> {
-    let scratch = Scratch::new()?;
+pub(crate) fn drill(level: Level, processes: u64, at: &Path) -> Result<Drilled, Failure> {
+    let scratch = Scratch::new(at)?;
     let workspace = scratch.below("workspace")?;
     let mut id = [0; 16];
     place::random(&mut id)?;
@@ -213,10 +213,19 @@ fn order(switch: &Switch, processes: u64) -> Result<Drilled, Failure> {
     let flagged = switch.flag(&Target::All);
     let stops = switch.engaged_for(&Target::All).is_yes();
     let seen = place::boottime()?.saturating_sub(t_order);
-    let mut ended = held.map(|held| held.end()).unwrap_or_default();
-    let empty = place::boottime()?.saturating_sub(t_order);
-    let synced = switch.sync();
-    let flag = place::boottime()?.saturating_sub(t_order);
+    // The disk and the processes do not wait for each other.
+    let (ended, empty, synced, flag) = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| (switch.sync(), place::boottime()));
+        let ended = held.map(|held| held.end()).unwrap_or_default();
+        let empty = place::boottime();
+        let (synced, flag) = synced
+            .join()
+            .map_err(|_| Failure::new("the drill broke off"))?;
+        Ok::<_, Failure>((ended, empty?, synced, flag?))
+    })?;
+    let mut ended = ended;
+    let empty = empty.saturating_sub(t_order);
+    let flag = flag.saturating_sub(t_order);
     // The supervisor ends the cell too, and whoever comes second finds nobody to count.
     let all = u64::try_from(before.len())
         .unwrap_or(u64::MAX)

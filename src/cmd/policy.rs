@@ -4,7 +4,7 @@ mod check;
 mod explain;
 mod replay;
 mod show;
-mod source;
+pub(crate) mod source;
 mod test;
 
 use clap::Subcommand;

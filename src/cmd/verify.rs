@@ -20,7 +20,7 @@ use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, count};
 
 mod print;
-mod switch;
+pub(crate) mod switch;
 
 /// Check that the log is what it was when it was written
 ///
@@ -138,6 +138,14 @@ fn people(dir: &LogDir, report: &Report) -> Result<Option<acts::Report>, Failure
     }
 }
 
+/// Whose log a bundle should be of, if this user has pinned it.
+pub(crate) fn vouched(path: &std::path::Path) -> Result<Option<(Fingerprint, Anchor)>, Failure> {
+    let pin = bundle::origin(path)?
+        .and_then(|origin| place::known_logs().ok()?.lookup(&origin).ok()?)
+        .map(|key| (keys::fingerprint(&key), Anchor::Pinned));
+    Ok(pin)
+}
+
 /// Verifies a bundle, in the same words.
 fn of_bundle(args: &Args, path: &Path, term: &mut Term) -> Result<Exit, Failure> {
     if !bundle::is_bundle(path) {
@@ -151,9 +159,7 @@ fn of_bundle(args: &Args, path: &Path, term: &mut Term) -> Result<Exit, Failure>
     }
     let trust = match &args.trust {
         Some(key) => Some((read_trust(key)?, Anchor::Named)),
-        None => bundle::origin(path)?
-            .and_then(|origin| place::known_logs().ok()?.lookup(&origin).ok()?)
-            .map(|key| (keys::fingerprint(&key), Anchor::Pinned)),
+        None => vouched(path)?,
     };
     let question = bundle::Question { trust, marks };
     let mut progress = term.progress("verifying");
@@ -262,7 +268,8 @@ pub(crate) fn pinned(reader: &Option<Reader>) -> Option<Fingerprint> {
     Some(keys::fingerprint(&key))
 }
 
-fn read_trust(text: &str) -> Result<Fingerprint, Failure> {
+/// Reads an identity key as people give it.
+pub(crate) fn read_trust(text: &str) -> Result<Fingerprint, Failure> {
     if let Ok(fingerprint) = text.parse() {
         return Ok(fingerprint);
     }

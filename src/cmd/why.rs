@@ -143,7 +143,11 @@ impl Printer {
                 by,
                 words,
             } => {
-                let head = format!("   {link:<11} #{seq} {kind} by {}", safe(by));
+                let by = match by.is_empty() {
+                    true => String::new(),
+                    false => format!(" by {}", safe(by)),
+                };
+                let head = format!("   {link:<11} #{seq} {kind}{by}");
                 let room = self.width.saturating_sub(head.chars().count() + 4);
                 let words = match words.is_empty() {
                     true => String::new(),

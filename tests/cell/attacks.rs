@@ -192,3 +192,48 @@ fn where_there_are_no_namespaces_landlock_holds_what_it_can_and_says_the_rest_al
         said(&ran)
     );
 }
+
+/// Runs something where no user namespace can be made, as in many containers.
+fn without_namespaces(user: &User, args: &str) -> Option<std::process::Output> {
+    let script = format!(
+        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} {args}",
+        user.binary().display()
+    );
+    let mut command = user.command(std::path::Path::new("unshare"));
+    let ran = command
+        .args(["--user", "--map-root-user", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    if said(&ran).contains("unshare:") {
+        eprintln!("skipped: no user namespace, so none in which there are none");
+        return None;
+    }
+    Some(ran)
+}
+
+#[test]
+fn without_user_namespaces_everything_else_works_on_a_lower_level_and_aloud() {
+    let user = User::new();
+    let Some(ran) = without_namespaces(&user, "run -- sh -c 'echo runs; exit 7'") else {
+        return;
+    };
+    assert_eq!(ran.status.code(), Some(7), "{}", said(&ran));
+    for words in [
+        "runs",
+        "NOT CONFINED AS DESIGNED",
+        "because: ",
+        "to reach a cell: ",
+    ] {
+        assert!(said(&ran).contains(words), "{}", said(&ran));
+    }
+    let ran = without_namespaces(&user, "doctor").unwrap();
+    assert!(said(&ran).contains("to reach the next: "), "{}", said(&ran));
+    let ran = without_namespaces(&user, "drill --within 10s --json").unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    // The demo tells the same story there.
+    let ran = without_namespaces(&user, "demo --json").unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let answer: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_ne!(answer["live"]["level"], "cell", "{answer}");
+    assert_eq!(answer["live"]["sound"], true, "{answer}");
+}

@@ -21,11 +21,11 @@ touch ready
 sleep MARK
 ";
 
-fn hiders(mark: &str) -> String {
+pub(crate) fn hiders(mark: &str) -> String {
     HIDERS.replace("MARK", mark)
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(output)))
 }
 
@@ -67,6 +67,8 @@ fn a_scope_ends_its_own_cells_and_no_others() {
     let user = User::new();
     let mut one = user.start(&["--name", "one"], &hiders("91001"));
     let mut two = user.start(&["--name", "two"], &hiders("91002"));
+    let status = json(&user.run(["status", "--json"]));
+    assert_eq!(status["cells"].as_array().unwrap().len(), 2, "{status}");
     let killed = json(&user.run(["kill", "agent:one", "--reason", "a test", "--json"]));
     assert_eq!(killed["killed"], "agent:one");
     assert_eq!(one.wait().unwrap().code(), Some(137));
@@ -86,6 +88,10 @@ fn a_scope_ends_its_own_cells_and_no_others() {
     );
     user.run(["kill", "all", "--reason", "the end of the test"]);
     assert_eq!(two.wait().unwrap().code(), Some(137));
+    let status = user.run(["status", "--json"]);
+    assert_eq!(status.status.code(), Some(4), "{}", said(&status));
+    assert_eq!(json(&status)["killed"], serde_json::json!(["agent:one"]));
+    assert_eq!(json(&status)["kills"].as_array().unwrap().len(), 2);
     assert_eq!(marked("91002"), 0);
 }
 
@@ -243,6 +249,8 @@ fn what_is_frozen_stands_still_and_ends_with_the_next_kill() {
     }
     let user = User::new();
     let mut cell = user.start(&[], "touch ready; while :; do date +%N > tick; done");
+    let ticking = user.path("home/proj/tick");
+    until("it ticks", || ticking.exists());
     let killed = json(&user.run(["kill", "all", "--reason", "a test", "--freeze", "--json"]));
     assert_eq!(killed["frozen"], true);
     std::thread::sleep(Duration::from_millis(300));
@@ -282,4 +290,151 @@ fn a_log_in_which_nothing_was_killed_or_tried_shows_nothing() {
         "{}",
         said(&verified)
     );
+}
+
+/// A gate of its own, which outlives what starts it until the user goes.
+fn serve(user: &User, args: &[&str]) -> std::process::Child {
+    let mut all = vec!["serve"];
+    all.extend(args);
+    let mut gate = user.tacho(all).spawn().unwrap();
+    let socket = user.log().join("reviewers.sock");
+    let mut ended = None;
+    until("the gate listens", || {
+        ended = gate.try_wait().unwrap();
+        ended.is_some() || socket.exists()
+    });
+    assert!(ended.is_none(), "{ended:?}");
+    gate
+}
+
+fn stop(mut gate: std::process::Child) {
+    let pid = gate.id().to_string();
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    gate.wait().unwrap();
+}
+
+#[test]
+fn a_gate_that_starts_makes_a_flag_again_and_writes_down_one_that_it_finds() {
+    let user = User::new();
+    let killed = user.run(["kill", "agent:x", "--reason", "a test"]);
+    assert!(killed.status.success(), "{}", said(&killed));
+    let (gone, found) = (
+        user.switch().join("killed.agent.x"),
+        user.switch().join("killed.agent.y"),
+    );
+    fs::remove_file(&gone).unwrap();
+    fs::rename(user.switch().join("spare.07"), &found).unwrap();
+    stop(serve(&user, &[]));
+    assert!(gone.exists() && found.exists());
+    let list = |filter: &str| {
+        let listed = user.run(["list", "--count", "0", "--json", "--filter", filter]);
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    assert!(list("kind:alarm").contains("switch-flag-removed"));
+    assert_eq!(list("kind:kill").lines().count(), 2);
+    // A second start has nothing to do.
+    stop(serve(&user, &[]));
+    assert_eq!(list("kind:kill").lines().count(), 2);
+    assert_eq!(list("kind:alarm").lines().count(), 1);
+    let report = json(&user.run(["verify", "--switch", "--json"]));
+    let answers = report["switch"]["answers"].as_array().unwrap();
+    assert!(answers.iter().all(|a| a["state"] != "broken"), "{report}");
+}
+
+/// Two humans, whose keys may lie where the agent's user could use them: those of a test do.
+const TWO: &str = r#"
+@id("people-release")
+permit (principal is Human, action == Action::"release", resource);
+
+@id("two-release")
+@approval("reviewers") @k("2") @ttl("PT1H") @accepts("weak-keys launcher")
+@explain("two humans who did not order the kill")
+forbid (principal, action == Action::"release", resource)
+unless { context.approvals.reviewers >= 2 };
+"#;
+
+#[test]
+fn the_policy_says_how_many_release_a_kill_and_who_ordered_it_does_not_count() {
+    let user = User::new();
+    for name in ["ada", "bob", "cyd"] {
+        let key = user.path("home/.ssh").join(name);
+        let made = user
+            .command(std::path::Path::new("ssh-keygen"))
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .arg(&key)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", said(&made));
+        let public = key.with_extension("pub");
+        let added = user.run(["approver", "add", name, public.to_str().unwrap()]);
+        assert!(added.status.success(), "{}", said(&added));
+    }
+    let policy = user.path("two.cedar");
+    fs::write(&policy, TWO).unwrap();
+    let gate = serve(&user, &["--policy", policy.to_str().unwrap()]);
+    let key = |name: &str| {
+        user.path("home/.ssh")
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let release = |name: &str| {
+        user.run([
+            "release",
+            "--reason",
+            "a test",
+            "--key",
+            &key(name),
+            "--json",
+        ])
+    };
+    let signs = |name: &str, have: u64, needed: u64| {
+        let ran = release(name);
+        assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+        let answer = json(&ran);
+        assert_eq!(answer["released"], false);
+        assert_eq!(
+            (&answer["signed"], &answer["needed"]),
+            (&have.into(), &needed.into())
+        );
+    };
+
+    let killed = user.run([
+        "kill",
+        "all",
+        "--reason",
+        "a test",
+        "--key",
+        &key("ada"),
+        "--json",
+    ]);
+    let seq = json(&killed)["record"].as_u64().unwrap();
+    let why = user.run(["list", "--count", "0", "--json", "--filter", "kind:kill"]);
+    assert_eq!(json(&why)["actor"]["id"], "ada", "{}", said(&why));
+    let refused = release("ada");
+    assert!(
+        said(&refused).contains("who ordered the kill"),
+        "{}",
+        said(&refused)
+    );
+    signs("bob", 1, 2);
+    // The same person is one person.
+    signs("bob", 1, 2);
+    let released = json(&release("cyd"));
+    assert_eq!(
+        (&released["released"], &released["kill"]),
+        (&true.into(), &seq.into())
+    );
+
+    // Who ordered this one, nobody signed for: so one more is asked for.
+    let killed = user.run(["kill", "all", "--reason", "a test", "--json"]);
+    assert!(json(&killed)["record"].as_u64().unwrap() > seq);
+    signs("ada", 1, 3);
+    signs("bob", 2, 3);
+    assert_eq!(json(&release("cyd"))["released"], true);
+    let verified = user.run(["verify", "--switch", "--json"]);
+    assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    assert_eq!(json(&verified)["switch"]["answers"][4]["cases"], 2);
+    stop(gate);
 }

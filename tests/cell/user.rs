@@ -142,6 +142,22 @@ impl User {
         command
     }
 
+    /// Our binary as this user, for a terminal.
+    pub(crate) fn in_terminal(&self, args: &[&str]) -> portable_pty::CommandBuilder {
+        let plain = self.command(binary());
+        let mut command = portable_pty::CommandBuilder::new(plain.get_program());
+        command.args(plain.get_args());
+        command.args(args);
+        command.env_clear();
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.cwd(self.path("home/proj"));
+        command
+    }
+
     pub(crate) fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Output {
         self.tacho(args).output().unwrap()
     }

@@ -220,6 +220,13 @@ fn the_demo_catches_everything_and_leaves_nothing() {
         "fitness 0.0 → 0.9956384935764844",
         "#135 modify code: 110 lines added",
         "everything was understood",
+        "its prompt: allowed (prompt-flows)",
+        "its workflow: approved (look-at-workflow)",
+        "its own tests: denied (own-tests)",
+        "killed, and all it started: 0 left",
+        "#20 modify ci: 1 lines added, 1 removed",
+        "approved by #16 approval by you",
+        "27 records sound; I1 I2 I3 I4 I6 I7 hold",
     ] {
         assert!(ran.out.contains(said), "{said}\n{}", ran.out);
     }
@@ -237,6 +244,11 @@ fn the_demo_catches_everything_and_leaves_nothing() {
         .collect();
     assert_eq!(breaches, ["chain", "content", "truncated", "forked"]);
     assert!(attacks.iter().all(|a| a["caught"] == true), "{answer}");
+    assert_eq!(
+        answer["live"]["wishes"],
+        serde_json::json!(["allowed", "approved", "denied"])
+    );
+    assert_eq!(answer["live"]["survivors"], 0);
     let trust = ["--trust", "kept/identity.pem"];
     let verify = |log: &str, against: &[&str]| {
         let mut args = vec!["--log", log, "verify"];

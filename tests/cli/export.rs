@@ -185,10 +185,11 @@ fn a_bundle_is_verified_without_a_log_and_claims_only_what_it_shows() {
 fn a_disk_that_fills_up_leaves_no_half_file() {
     let home = home();
     home.record_many(1000);
-    for format in ["bundle", "jsonl"] {
-        // The shell's limit stands for the disk: a write beyond it fails.
+    for format in ["bundle", "jsonl", "csv", "report --framework eu-ai-act"] {
+        // The shell's limit stands for the disk: a write beyond it fails. SQLite needs 32 KiB beside the log.
+        let limit = 70;
         let script = format!(
-            "trap '' XFSZ; ulimit -f 128; exec {} export {format} full.out",
+            "trap '' XFSZ; ulimit -f {limit}; exec {} export {format} full.out",
             env!("CARGO_BIN_EXE_tacho")
         );
         let mut command = std::process::Command::new("sh");
@@ -202,7 +203,7 @@ fn a_disk_that_fills_up_leaves_no_half_file() {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{format}: {said}");
-        assert!(said.contains("cannot write `full.out`"), "{said}");
+        assert!(said.contains("cannot write `"), "{said}");
         assert_eq!(files(&home), Vec::<String>::new(), "{format}");
     }
 }
@@ -274,4 +275,134 @@ fn every_record_becomes_something_or_is_counted() {
         .refused(2, "none.pem");
     home.run(["export", "acts", "acts"])
         .refused(1, "nothing was written");
+}
+
+#[test]
+fn ocsf_events_form_a_chain_on_request() {
+    let home = home();
+    let events = |args: &[&str]| {
+        let (lines, _) = exported(&home, args);
+        let events = lines
+            .iter()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        events.collect::<Vec<_>>()
+    };
+    let plain = events(&["ocsf"]);
+    assert!(
+        plain
+            .iter()
+            .all(|event| event.get("attestation_list").is_none()
+                && event["metadata"]["version"] == "1.8.0")
+    );
+    let chained = events(&["ocsf", "--record-integrity"]);
+    assert_eq!(plain.len(), chained.len());
+    let mut before = serde_json::Value::Null;
+    for event in &chained {
+        assert_eq!(event["metadata"]["version"], "1.9.0");
+        assert!(
+            event["metadata"]["profiles"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|name| name == "record_integrity")
+        );
+        let attestation = &event["attestation_list"][0];
+        assert_eq!(
+            attestation["prev_event"]["fingerprint"],
+            before["fingerprint"]
+        );
+        assert_eq!(attestation["prev_event"]["uid"], before["uid"]);
+        before = attestation.clone();
+    }
+    assert_eq!(before["fingerprint"]["value"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn a_report_names_its_controls_and_leaves_nothing_else_behind() {
+    let home = home();
+    home.record(&[r#"{"kind":"mutation","actor":{"type":"agent","id":"quill"},"body":{"change":"create","known":"declared","rationale":{"source":"given"}},"content":{"path":"</script><script>alert(1)</script>","summary":"\u202eevil"},"artefacts":[{"role":"after","text":"</pre><b>"}]}"#]).good();
+    let ran = home
+        .run([
+            "export",
+            "report",
+            "--framework",
+            "eu-ai-act",
+            "r.html",
+            "--json",
+        ])
+        .good();
+    let made = &ran.json()[0];
+    assert_eq!(made["good"], true, "{made}");
+    assert_eq!(made["mutations"], serde_json::json!({"shown": 2, "of": 2}));
+    let controls: u64 = made["controls"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|count| count.as_u64().unwrap())
+        .sum();
+    assert_eq!(controls, 15);
+    let page = fs::read_to_string(home.path("r.html")).unwrap();
+    assert_eq!(page.len() as u64, made["bytes"].as_u64().unwrap());
+    assert_eq!(page.matches("<script").count(), 2, "the data and ours");
+    assert!(page.contains("&lt;/script&gt;&lt;script&gt;alert(1)"));
+    assert!(page.contains("\\u{202e}evil") && !page.contains('\u{202e}'));
+    assert!(page.find("id=\"verdict\"").unwrap() < page.find("id=\"controls\"").unwrap());
+    for word in [
+        "not by this tool",
+        "Nothing was checked again here",
+        "Art. 14(4)(e)",
+        "kind:mutation",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
+    assert!(!page.to_lowercase().contains(">compliant"));
+    // What is in it is a bundle that stands by itself.
+    let (_, rest) = page.split_once("id=\"evidence\">").unwrap();
+    let (data, _) = rest.split_once("</script>").unwrap();
+    let data: String = data.split_whitespace().collect();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).unwrap();
+    fs::write(home.path("evidence.tacho"), bytes).unwrap();
+    home.run(["verify", "evidence.tacho"]).good();
+
+    home.run(["export", "report", "--framework", "eu-ai-act", "r.html"])
+        .refused_with_hint(2, "exists");
+    home.run(["export", "report", "--framework", "soc2", "s.html"])
+        .refused_with_hint(2, "`soc2` is no framework");
+    home.run(["export", "report", "--framework", "eu-ai-act", "-"])
+        .refused_with_hint(2, "needs a file");
+    assert_eq!(home.run(["export", "report", "s.html"]).code, 2);
+    // Nothing in the period is no reason for no report: it says so.
+    let none = home
+        .run([
+            "export",
+            "report",
+            "--framework",
+            "nist-800-53",
+            "--until",
+            "2001-01-01",
+            "n.html",
+            "--json",
+        ])
+        .good();
+    assert_eq!(none.json()[0]["selected"], 0);
+    // What is withheld is neither on the page nor in its evidence.
+    home.run([
+        "export",
+        "report",
+        "--framework",
+        "eu-ai-act",
+        "--withhold",
+        "all",
+        "w.html",
+    ])
+    .good();
+    let page = fs::read_to_string(home.path("w.html")).unwrap();
+    assert!(
+        !page.contains("evil") && !page.contains("be brief"),
+        "withheld text is there"
+    );
+    assert_eq!(
+        files(&home),
+        ["evidence.tacho", "n.html", "r.html", "w.html"]
+    );
 }

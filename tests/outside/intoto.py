@@ -48,6 +48,10 @@ def main():
             if file["role"] in ("before", "after") and file["sha256"] not in hashes.values():
                 sys.exit(f"record {record['seq']}: a file is no subject")
         kinds[statement["predicateType"]] = kinds.get(statement["predicateType"], 0) + 1
+    due = [r["seq"] for r in records.values() if r["kind"] == "mutation" or r["kind"] == "action" and "verdict" in r["body"]]
+    stated = [json.loads(base64.b64decode(line["payload"]))["predicate"]["record"]["seq"] for line in lines]
+    if stated != sorted(due):
+        sys.exit(f"{len(stated)} statements of {len(due)} records")
     refused = 0
     first = lines[0]
     payload = json.loads(base64.b64decode(first["payload"]))

@@ -1,6 +1,9 @@
 """OCSF events, by ocsf-json-schema (the schemas that OCSF published) and jsonschema; the same events after damage are refused.
 
-    ocsf.py EVENTS
+    ocsf.py EVENTS RECORDS.jsonl
+
+Each action, mutation, approval, key, policy, kill, release and alarm of the records is one event. The packaged schemas end with 1.8.0: of
+events of 1.9.0 the profile `record_integrity` is taken off first, and chain.py checks what was in it.
 """
 
 import copy
@@ -23,8 +26,23 @@ def validator(event):
     return made[key]
 
 
+EVENTS = {"action", "mutation", "approval", "key", "policy", "kill", "release", "alarm"}
+
+
+def as_1_8(event):
+    event.pop("attestation_list", None)
+    metadata = event["metadata"]
+    profiles = [name for name in metadata.pop("profiles", []) if name != "record_integrity"]
+    metadata.update({"version": "1.8.0"} | ({"profiles": profiles} if profiles else {}))
+    return event
+
+
 def main():
-    events = [json.loads(line) for line in open(sys.argv[1])]
+    events = [as_1_8(json.loads(line)) for line in open(sys.argv[1])]
+    records = [json.loads(line) for line in open(sys.argv[2])]
+    expected = [record["seq"] for record in records if record["kind"] in EVENTS]
+    if [event["metadata"]["sequence"] for event in events] != expected:
+        sys.exit(f"{len(events)} events of {len(expected)} records")
     classes, refused = {}, 0
     for event in events:
         judge = validator(event)

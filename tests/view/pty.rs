@@ -161,6 +161,7 @@ impl Pty {
                 "pgup" => Some("\x1b[5~"),
                 "pgdn" => Some("\x1b[6~"),
                 "space" => Some(" "),
+                "backspace" => Some("\x7f"),
                 "ctrl-z" => Some("\x1a"),
                 _ => None,
             };

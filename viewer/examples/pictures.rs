@@ -26,7 +26,7 @@ use tacho_recorder::log::{Beginning, Log, Options};
 use tacho_recorder::read::View;
 use tacho_recorder::{LogDir, Reader, keys};
 use tacho_schemas::Origin;
-use tacho_viewer::{App, Event, Keymap, Screen, Theme};
+use tacho_viewer::{App, Event, Keymap, Screen, Source, Theme};
 
 /// 2026-11-24 06:00:00Z.
 const NOW: i64 = 1_795_500_000_000_000_000;
@@ -78,7 +78,8 @@ fn main() {
     log.close().unwrap();
     for (name, size, keys) in PICTURES {
         let options = tacho_viewer::Options {
-            dir: LogDir::open_to_read(&path).unwrap(),
+            source: Source::Log(LogDir::open_to_read(&path).unwrap()),
+            signer: None,
             clock: clock.clone(),
             trust: None,
             name: "planner".to_owned(),

@@ -16,23 +16,34 @@ use tacho_recorder::index::{Index, Order, Query};
 use tacho_recorder::read::{Shown, View};
 use tacho_recorder::{Clock, Error, LogDir, Reader};
 use tacho_schemas::body::Body;
-use tacho_schemas::{Kind, Seq, Time};
+use tacho_schemas::bundle::Told;
+use tacho_schemas::{Kind, Seq, Time, tree};
 
-use crate::ask::{Answer, Ask, CopyWhat, Density, Standing};
+use crate::ask::{Answer, Ask, CopyWhat, Density, Kill as Killed, Standing};
 use crate::text::said;
 
 /// Records that a count looks at before it looks whether something else is asked.
-const COUNTED: u64 = 1 << 15;
+const COUNTED: u64 = 1 << 12;
 
 /// The index, and what it is made of.
 #[derive(Debug)]
 pub(crate) struct Mind<'a> {
     pub(crate) index: Index,
     pub(crate) reader: Reader,
-    pub(crate) dir: &'a LogDir,
+    pub(crate) place: Place<'a>,
+    /// How many records are shown, of a log that is broken after them.
+    pub(crate) proven: Option<u64>,
     pub(crate) clock: &'a dyn Clock,
     /// Colours code; made when first needed.
     pub(crate) paint: Option<paint::Painter>,
+}
+
+/// Where the records lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'a> {
+    Log(&'a LogDir),
+    /// In a bundle, which says this of itself and shows so many.
+    Bundle(&'a Told, u64),
 }
 
 /// An answer, and the question that goes on where this one ended.
@@ -98,7 +109,11 @@ impl Mind<'_> {
     pub(crate) fn follow(&mut self, known: Option<&Standing>) -> Result<(Standing, bool), Error> {
         let last = self.reader.snapshot()?.last_seq()?;
         let size = last.map_or(0, |last| last.saturating_add(1));
-        let live = self.dir.writer()?.is_some();
+        let size = self.proven.map_or(size, |proven| size.min(proven));
+        let (live, shown, size) = match self.place {
+            Place::Log(dir) => (dir.writer()?.is_some(), None, size),
+            Place::Bundle(told, shown) => (false, Some(shown), told.head.size),
+        };
         if let Some(known) = known
             && (known.size, known.indexed, known.live) == (size, size, live)
         {
@@ -109,6 +124,7 @@ impl Mind<'_> {
             size: all,
             indexed,
             live,
+            shown,
             ..known.cloned().unwrap_or_default()
         };
         if standing.origin.is_empty() && all > 0 {
@@ -142,28 +158,37 @@ impl Mind<'_> {
     }
 
     /// Kills before a record that no release before it names, the newest first.
-    pub(crate) fn kills(&mut self, before: u64) -> Result<Vec<(Seq, String, Time)>, Error> {
+    pub(crate) fn kills(&mut self, before: u64) -> Result<Vec<Killed>, Error> {
         let found = self.newest(&kinds(&[Kind::Kill, Kind::Release]), before, 1000)?;
-        let records = found.iter().filter(|shown| shown.in_tree);
-        let records: Vec<_> = records.filter_map(|s| s.meaning.as_ref().ok()).collect();
+        let shown = found.iter().filter(|shown| shown.in_tree);
+        let records: Vec<_> = shown
+            .filter_map(|shown| Some((shown, shown.meaning.as_ref().ok()?)))
+            .collect();
         let released: Vec<Seq> = records
             .iter()
-            .filter_map(|record| match &record.body {
+            .filter_map(|(_, record)| match &record.body {
                 Body::Release(release) => Some(release.kill),
                 _ => None,
             })
             .collect();
-        let kills = records.iter().filter_map(|record| match &record.body {
-            Body::Kill(kill) if !released.contains(&record.seq) => {
-                let target = match (&kill.target, kill.about) {
-                    (Some(id), _) => format!("{} {id}", kill.scope),
-                    (None, Some(seq)) => format!("{} #{seq}", kill.scope),
-                    (None, None) => kill.scope.to_string(),
-                };
-                Some((record.seq, said(&target), record.time))
-            }
-            _ => None,
-        });
+        let kills = records
+            .iter()
+            .filter_map(|(shown, record)| match &record.body {
+                Body::Kill(kill) if !released.contains(&record.seq) => {
+                    let target = match (&kill.target, kill.about) {
+                        (Some(id), _) => format!("{} {id}", kill.scope),
+                        (None, Some(seq)) => format!("{} #{seq}", kill.scope),
+                        (None, None) => kill.scope.to_string(),
+                    };
+                    Some(Killed {
+                        seq: record.seq,
+                        target: said(&target),
+                        time: record.time,
+                        leaf: tree::leaf_hash(&shown.bytes),
+                    })
+                }
+                _ => None,
+            });
         Ok(kills.collect())
     }
 
@@ -222,7 +247,7 @@ impl Mind<'_> {
         let view = View::new(&self.reader)?;
         let shown = view.record(seq)?;
         Ok(match what {
-            CopyWhat::Hash => tacho_schemas::tree::leaf_hash(&shown.bytes).to_string(),
+            CopyWhat::Hash => tree::leaf_hash(&shown.bytes).to_string(),
             CopyWhat::Record => match &shown.meaning {
                 Ok(record) => explain::to_json(record, &shown),
                 Err(_) => explain::hex(&shown.bytes),

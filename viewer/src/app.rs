@@ -1,30 +1,32 @@
 //! The state of the viewer, and what an event does to it. Draws nothing, reads nothing: it asks the workers and hears from them.
 
-use std::collections::{BTreeMap, HashMap};
+mod go;
+mod hear;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::{Position, Rect};
+use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
+use ratatui::layout::Rect;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::{Clock, LogDir};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::Anchor;
-use tacho_schemas::{Kind, Seq, Time};
+use tacho_schemas::{Seq, Time};
 
 use crate::answer::diff::Against;
-use crate::answer::kinds;
-use crate::ask::{
-    Answer, Ask, CopyWhat, News, Reply, RowsAsk, Slot, Standing, Trouble, Verification,
-};
+use crate::ask::{Ask, CopyWhat, News, Slot, Standing, Trouble, Verification};
+use crate::deed::Deed;
 use crate::keys::{Action, Chord, Keymap};
 use crate::layer::Layer;
 use crate::screen::diff::Diff;
 use crate::screen::explain::Explain;
 use crate::screen::health::HealthScreen;
 use crate::screen::inbox::Inbox;
-use crate::screen::lineage::Lineage;
+use crate::screen::lineage::{Lineage, Order};
 use crate::screen::replay::Replay;
 use crate::screen::timeline::Timeline;
 use crate::theme::{ASCII, Glyphs, Theme, UNICODE};
@@ -84,11 +86,28 @@ impl Screen {
     }
 }
 
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A log.
+    Log(LogDir),
+    /// A bundle of evidence; it needs no log.
+    Bundle(PathBuf),
+}
+
+impl Source {
+    pub(crate) fn is_bundle(&self) -> bool {
+        matches!(self, Self::Bundle(_))
+    }
+}
+
 /// What to show, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The log.
-    pub dir: LogDir,
+    /// The log, or the bundle.
+    pub source: Source,
+    /// As whom holds can be answered and the off switch used; without a name nothing can be written.
+    pub signer: Option<String>,
     /// What the time is.
     pub clock: Arc<dyn Clock>,
     /// Whose log it should be, if that is known.
@@ -137,6 +156,8 @@ pub struct WorkerNews(pub(crate) News);
 pub enum Effect {
     /// Put this onto the clipboard.
     Copy(String),
+    /// Have this done; [`App::done`] hears what came of it.
+    Do(Deed),
     /// End.
     Quit,
     /// Draw everything anew.
@@ -160,6 +181,8 @@ pub(crate) enum Hit {
     Row(Seq),
     /// Opens a record.
     Link(Seq),
+    /// Orders the generations.
+    SortBy(Order),
     /// The scrub bar: from its first cell on.
     Scrub(u16, u16),
 }
@@ -175,7 +198,7 @@ pub struct App {
     to_events: Sender<Event>,
     number: u64,
     wanted: HashMap<Slot, u64>,
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
 
     pub(crate) screen: Screen,
     /// The record that all screens are about; beyond the end until the log is there.
@@ -183,10 +206,16 @@ pub struct App {
     pub(crate) standing: Standing,
     pub(crate) known: bool,
     pub(crate) trouble: Option<Trouble>,
+    /// Why the log cannot be read, if only what is proven of it is shown.
+    pub(crate) refused: Option<Trouble>,
+    /// What is proven is being opened.
+    proving: bool,
     pub(crate) verification: Verification,
     back: Vec<Place>,
     forward: Vec<Place>,
     pub(crate) markers: BTreeMap<char, Place>,
+    /// Records that are marked to be exported.
+    pub(crate) picked: BTreeSet<Seq>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) toast: Option<(String, Instant)>,
     pub(crate) hits: Vec<(Rect, Hit)>,
@@ -210,12 +239,6 @@ pub struct App {
 /// How long a word at the bottom stays, at least.
 const TOAST: Duration = Duration::from_secs(4);
 
-/// The largest log that is verified without being asked: about a second of one core.
-const AT_ONCE: u64 = 50_000;
-
-/// Places that are remembered.
-const REMEMBERED: usize = 200;
-
 impl App {
     /// Opens a log to look at it. Nothing is written, except the index beside the log.
     pub fn new(options: Options) -> Result<Self, String> {
@@ -223,12 +246,12 @@ impl App {
             .map_err(|error| format!("in the filter: {error}"))?;
         let (to_events, events) = channel();
         let setting = Setting {
-            dir: options.dir.clone(),
+            source: options.source.clone(),
             clock: Arc::clone(&options.clock),
             trust: options.trust,
+            proven: None,
         };
-        let workers = Workers::start(setting, to_events.clone())
-            .map_err(|error| format!("cannot start the threads that read the log: {error}"))?;
+        let workers = Workers::start(setting, to_events.clone())?;
         let mut app = Self {
             theme: options.theme,
             glyphs: if options.ascii { &ASCII } else { &UNICODE },
@@ -243,10 +266,13 @@ impl App {
             standing: Standing::default(),
             known: false,
             trouble: None,
+            refused: None,
+            proving: false,
             verification: Verification::default(),
             back: Vec::new(),
             forward: Vec::new(),
             markers: BTreeMap::new(),
+            picked: BTreeSet::new(),
             layers: Vec::new(),
             toast: None,
             hits: Vec::new(),
@@ -315,7 +341,7 @@ impl App {
             let rows = self.timeline.window.is_some();
             // Of a log that cannot be read there are no answers.
             let answered = complete && rows && self.wanted.is_empty();
-            if verified && (answered || self.trouble.is_some()) {
+            if verified && !self.proving && (answered || self.trouble.is_some()) {
                 return true;
             }
             if Instant::now() > until {
@@ -401,6 +427,10 @@ impl App {
             Action::CopyRecord => self.ask(Ask::Copy(self.cursor, CopyWhat::Record)),
             Action::CopyProof => self.copy(format!("tacho prove inclusion {}", self.cursor)),
             Action::CopyCommand => self.copy(self.command()),
+            Action::Approve | Action::Deny | Action::Kill | Action::Release | Action::Export => {
+                self.open_dialog(action);
+            }
+            Action::Pick => self.pick(),
             Action::Out => self.out(),
             Action::Back => self.travel(true),
             Action::Forward => self.travel(false),
@@ -450,169 +480,6 @@ impl App {
         }
     }
 
-    /// One layer back: help and inputs are closed where they are; here a screen, then the filter.
-    fn out(&mut self) {
-        if self.screen != Screen::Timeline {
-            self.show(Screen::Timeline);
-        } else if self.filter != Filter::Everything {
-            self.set_filter(String::new(), Filter::Everything);
-        } else if self.timeline.zoomed {
-            self.timeline.zoomed = false;
-        }
-    }
-
-    /// Shows another lens on the same record.
-    pub(crate) fn show(&mut self, screen: Screen) {
-        if screen == self.screen {
-            return;
-        }
-        self.remember();
-        self.enter(screen);
-    }
-
-    fn enter(&mut self, screen: Screen) {
-        self.screen = screen;
-        match screen {
-            Screen::Lineage => self.lineage.asked = None,
-            Screen::Inbox => self.ask(Ask::Holds),
-            Screen::Health => {
-                self.ask(Ask::Health);
-                if matches!(self.verification, Verification::NotAsked) {
-                    self.verify();
-                }
-            }
-            Screen::Replay => self.replay.asked_density = None,
-            Screen::Timeline | Screen::Explain | Screen::Diff => {}
-        }
-    }
-
-    /// Goes to a record on another screen, so that one can come back.
-    pub(crate) fn open(&mut self, screen: Screen, seq: Seq) {
-        self.remember();
-        self.cursor = seq;
-        self.timeline.follow = false;
-        if screen != self.screen {
-            self.enter(screen);
-        }
-    }
-
-    fn remember(&mut self) {
-        let here = self.here();
-        if self.back.last() != Some(&here) {
-            self.back.push(here);
-        }
-        if self.back.len() > REMEMBERED {
-            self.back.remove(0);
-        }
-        self.forward.clear();
-    }
-
-    pub(crate) fn here(&self) -> Place {
-        Place {
-            screen: self.screen,
-            seq: self.cursor,
-        }
-    }
-
-    fn travel(&mut self, back: bool) {
-        let here = self.here();
-        let (from, to) = match back {
-            true => (&mut self.back, &mut self.forward),
-            false => (&mut self.forward, &mut self.back),
-        };
-        match from.pop() {
-            Some(place) => {
-                to.push(here);
-                self.timeline.follow = false;
-                self.cursor = place.seq;
-                if self.screen != place.screen {
-                    self.enter(place.screen);
-                }
-            }
-            None => self.say(match back {
-                true => "nowhere to go back to".to_owned(),
-                false => "nowhere to go forward to".to_owned(),
-            }),
-        }
-    }
-
-    pub(crate) fn jump(&mut self, place: Place) {
-        self.open(place.screen, place.seq);
-    }
-
-    /// One record on or back, whatever the screen; on replay, one step of its sort.
-    fn step(&mut self, onward: bool) {
-        if self.screen == Screen::Replay {
-            return self.replay_step(onward);
-        }
-        self.timeline.follow = false;
-        if self.filter == Filter::Everything {
-            let last = self.standing.size.saturating_sub(1);
-            let next = match onward {
-                true => self.cursor.0.saturating_add(1).min(last),
-                false => self.cursor.0.saturating_sub(1),
-            };
-            self.cursor = Seq(next);
-        } else {
-            let filter = self.filter.clone();
-            self.ask_seek(onward, filter, "record that meets the filter".to_owned());
-        }
-    }
-
-    fn same(&mut self) {
-        let kind = self.timeline.row(self.cursor).and_then(|row| row.kind);
-        match kind {
-            Some(kind) => {
-                self.seek = Some((kinds(&[kind]), kind.name().to_owned()));
-                self.say(format!("n and N go to the next and the previous {kind}"));
-            }
-            None => self.say("the record here is not understood".to_owned()),
-        }
-    }
-
-    fn seek(&mut self, onward: bool) {
-        let (filter, what) = match &self.seek {
-            Some((filter, what)) => (filter.clone(), what.clone()),
-            None if self.filter != Filter::Everything => (
-                Filter::Everything,
-                "record that meets the filter".to_owned(),
-            ),
-            None => (kinds(&[Kind::Mutation]), Kind::Mutation.name().to_owned()),
-        };
-        let filter = Filter::all(vec![filter, self.filter.clone()]);
-        self.ask_seek(onward, filter, what);
-    }
-
-    pub(crate) fn ask_seek(&mut self, onward: bool, filter: Filter, what: String) {
-        let from = self.cursor.0;
-        self.ask(Ask::Seek {
-            from,
-            onward,
-            filter,
-        });
-        self.replay.seeking = Some((onward, what));
-    }
-
-    /// Shows only what meets a filter.
-    pub(crate) fn set_filter(&mut self, text: String, filter: Filter) {
-        self.filter_text = text;
-        self.filter = filter;
-        self.count = None;
-        self.wanted.remove(&Slot::Count);
-        self.timeline.window = None;
-        self.ask_rows();
-        if self.filter != Filter::Everything {
-            self.ask_count();
-        }
-    }
-
-    pub(crate) fn verify(&mut self) {
-        if !matches!(self.verification, Verification::Running { .. }) {
-            self.verification = Verification::Running { done: 0, all: 0 };
-            self.workers.verify();
-        }
-    }
-
     pub(crate) fn say(&mut self, text: String) {
         self.toast = Some((text, Instant::now()));
     }
@@ -642,255 +509,6 @@ impl App {
             // A line end in pasted text is no Enter.
             let line: String = text.chars().filter(|c| !c.is_control()).collect();
             editor.insert(&line);
-        }
-    }
-
-    fn mouse(&mut self, mouse: MouseEvent) {
-        let at = Position::new(mouse.column, mouse.row);
-        match mouse.kind {
-            MouseEventKind::ScrollDown => self.wheel(Action::Down),
-            MouseEventKind::ScrollUp => self.wheel(Action::Up),
-            MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
-                let hits = self.hits.iter().rev();
-                let hit = hits
-                    .clone()
-                    .find(|(rect, _)| rect.contains(at))
-                    .map(|(_, hit)| *hit);
-                let dragged = matches!(mouse.kind, MouseEventKind::Drag(_));
-                match hit {
-                    Some(Hit::Scrub(first, cells)) => self.scrub(mouse.column, first, cells),
-                    _ if dragged || !self.layers.is_empty() => {}
-                    Some(Hit::Act(action)) => self.act(action),
-                    Some(Hit::Row(seq)) if seq == self.cursor => self.act(Action::Enter),
-                    Some(Hit::Row(seq)) => {
-                        self.timeline.follow = false;
-                        self.select(seq);
-                    }
-                    Some(Hit::Link(seq)) => self.open(Screen::Explain, seq),
-                    None => {}
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn wheel(&mut self, action: Action) {
-        if self.layers.is_empty() {
-            (0..3).for_each(|_| self.act(action));
-        } else if let Some(Layer::Help { scroll, .. }) = self.layers.last_mut() {
-            *scroll = match action {
-                Action::Down => scroll.saturating_add(3),
-                _ => scroll.saturating_sub(3),
-            };
-        }
-    }
-
-    /// Puts the cursor on a record without leaving the screen.
-    pub(crate) fn select(&mut self, seq: Seq) {
-        self.cursor = seq;
-    }
-
-    fn scrub(&mut self, column: u16, first: u16, cells: u16) {
-        let place = u64::from(column.saturating_sub(first));
-        let last = self.standing.size.saturating_sub(1);
-        let cells = u64::from(cells.max(2)) - 1;
-        let seq = u128::from(place) * u128::from(last) / u128::from(cells);
-        self.cursor = Seq(u64::try_from(seq).unwrap_or(u64::MAX).min(last));
-        self.timeline.follow = false;
-    }
-
-    /// Asks; the answer comes as an event.
-    pub(crate) fn ask(&mut self, ask: Ask) {
-        self.number += 1;
-        self.wanted.insert(ask.slot(), self.number);
-        self.workers.ask(self.number, ask);
-    }
-
-    pub(crate) fn ask_rows(&mut self) {
-        self.timeline.asked = Some(self.cursor);
-        self.ask(Ask::Rows(RowsAsk {
-            near: self.cursor.0,
-            filter: self.filter.clone(),
-        }));
-    }
-
-    fn ask_count(&mut self) {
-        let filter = self.filter.clone();
-        self.ask(Ask::Count {
-            filter,
-            next: 0,
-            found: 0,
-        });
-    }
-
-    fn news(&mut self, news: News) {
-        match news {
-            News::Trouble(trouble) => {
-                self.trouble = Some(trouble);
-                self.wanted.clear();
-                if matches!(self.verification, Verification::NotAsked) {
-                    self.verify();
-                }
-            }
-            News::Verification(verification) => self.verification = verification,
-            News::Standing(standing) => self.stand(standing),
-            News::Reply(reply) => self.reply(reply),
-        }
-    }
-
-    fn stand(&mut self, standing: Standing) {
-        if self.trouble.take().is_some() {
-            self.ask_rows();
-        }
-        let grown = standing.size > self.standing.size && self.known;
-        let indexed =
-            standing.indexed == standing.size && self.standing.indexed < self.standing.size;
-        if standing.size < self.standing.size {
-            let text = "the log has fewer records than before: it was cut, verify it";
-            self.say(text.to_owned());
-        }
-        let first = !self.known;
-        self.known = true;
-        self.standing = standing;
-        // A small log is verified at once; for a large one somebody must ask.
-        if first
-            && self.standing.size <= AT_ONCE
-            && matches!(self.verification, Verification::NotAsked)
-        {
-            self.verify();
-        }
-        if grown {
-            self.timeline.grown();
-            if self.timeline.follow {
-                self.cursor = Seq(u64::MAX);
-            }
-            if self.timeline.follow || self.timeline.is_at_end() {
-                self.ask_rows();
-            }
-        }
-        if grown || indexed {
-            if self.filter != Filter::Everything {
-                self.ask_count();
-            }
-            self.explain.asked = None;
-            self.replay.asked = None;
-            self.replay.asked_density = None;
-            self.lineage.asked = None;
-            if self.screen == Screen::Inbox {
-                self.ask(Ask::Holds);
-            }
-        }
-    }
-
-    fn reply(&mut self, reply: Reply) {
-        if self.wanted.get(&reply.slot) != Some(&reply.number) {
-            return;
-        }
-        if reply.last {
-            self.wanted.remove(&reply.slot);
-        }
-        match reply.answer {
-            Answer::Rows(window) => self.take_rows(window),
-            Answer::Explain(explained) => self.explain.take(*explained),
-            Answer::Diff(changes) => self.diff.take(*changes),
-            Answer::Lineage(graph) => self.take_graph(graph.map(|graph| *graph)),
-            Answer::World(world) => self.replay.take(*world),
-            Answer::Density(density) => self.replay.density = Some(density),
-            Answer::Holds(holds) => self.inbox.take(holds, self.cursor),
-            Answer::Health(health) => self.health.health = Some(*health),
-            Answer::Count { found, done } => self.count = Some((found, done)),
-            Answer::Copy(text) => self.copy(text),
-            Answer::Linked(seq, later, rows) => self.explain.unfold(seq, later, rows),
-            Answer::Names(names) => {
-                if let Some(Layer::Filter(editor)) = self.layers.last_mut() {
-                    editor.take_names(&names);
-                }
-            }
-            Answer::Seek(found) => self.found(found),
-            Answer::Failed(trouble) => self.failed(reply.slot, trouble),
-        }
-    }
-
-    fn found(&mut self, found: Option<Seq>) {
-        let sought = self.replay.seeking.take();
-        match (found, sought) {
-            (Some(seq), _) => {
-                self.timeline.follow = false;
-                self.cursor = seq;
-            }
-            (None, Some((onward, what))) => {
-                self.replay.stop();
-                let side = if onward { "later" } else { "earlier" };
-                self.say(format!("no {side} {what}"));
-            }
-            (None, None) => {}
-        }
-    }
-
-    fn failed(&mut self, slot: Slot, trouble: Trouble) {
-        match slot {
-            Slot::Rows => self.timeline.fail(trouble),
-            Slot::Explain => self.explain.fail(trouble),
-            Slot::Diff => self.diff.fail(trouble),
-            _ => {
-                let next = trouble
-                    .next
-                    .map_or(String::new(), |next| format!(" ({next})"));
-                self.say(format!("{}{next}", trouble.what));
-            }
-        }
-    }
-
-    /// Time goes on: playing steps.
-    fn beat(&mut self) -> bool {
-        if self.replay.is_due() && !self.wanted.contains_key(&Slot::Seek) {
-            self.replay_step(true);
-            self.refresh();
-            return true;
-        }
-        false
-    }
-
-    /// Asks for what the screen needs and does not have.
-    fn refresh(&mut self) {
-        if self.trouble.is_some() || self.timeline.window.is_none() {
-            return;
-        }
-        if self.timeline.needs(self.cursor) && self.timeline.asked != Some(self.cursor) {
-            self.ask_rows();
-        }
-        // Beyond the end until the first rows are there.
-        if self.cursor.0 == u64::MAX {
-            return;
-        }
-        let cursor = self.cursor;
-        match self.screen {
-            Screen::Timeline | Screen::Explain => {
-                if self.explain.asked != Some(cursor) {
-                    self.explain.asked = Some(cursor);
-                    self.ask(Ask::Explain(cursor));
-                }
-            }
-            Screen::Diff => {
-                let key = Some((cursor, self.diff.against));
-                if self.diff.asked != key {
-                    self.diff.asked = key;
-                    self.ask(Ask::Diff(cursor, self.diff.against));
-                }
-            }
-            Screen::Lineage => self.lineage_refresh(),
-            Screen::Replay => {
-                if self.replay.asked != Some(cursor) {
-                    self.replay.asked = Some(cursor);
-                    self.ask(Ask::World(cursor));
-                }
-                let pieces = usize::from(self.replay.cells);
-                if pieces > 0 && self.replay.asked_density != Some(pieces) {
-                    self.replay.asked_density = Some(pieces);
-                    self.ask(Ask::Density { pieces });
-                }
-            }
-            Screen::Inbox | Screen::Health => {}
         }
     }
 }

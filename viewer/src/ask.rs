@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use tacho_recorder::filter::{Filter, Key};
+use tacho_recorder::store::Still;
 use tacho_schemas::verify::Report;
-use tacho_schemas::{Seq, Time};
+use tacho_schemas::{Hash, Seq, Time};
 
 use crate::answer::diff::{Against, Changes};
 use crate::answer::explain::Explained;
@@ -184,6 +185,17 @@ impl From<&tacho_recorder::Error> for Trouble {
     }
 }
 
+/// A kill that nobody released.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kill {
+    pub(crate) seq: Seq,
+    /// Its scope, and whom.
+    pub(crate) target: String,
+    pub(crate) time: Time,
+    /// The hash of its leaf, which a release is bound to.
+    pub(crate) leaf: Hash,
+}
+
 /// The state of the log as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Standing {
@@ -193,12 +205,14 @@ pub(crate) struct Standing {
     pub(crate) size: u64,
     /// How many of them the index covers.
     pub(crate) indexed: u64,
-    /// Kills without a release, newest first: record, scope and target.
-    pub(crate) kills: Vec<(Seq, String, Time)>,
+    /// Kills without a release, newest first.
+    pub(crate) kills: Vec<Kill>,
     /// Holds that still wait.
     pub(crate) held: usize,
     /// Somebody writes the log right now.
     pub(crate) live: bool,
+    /// Of a bundle: how many records it shows.
+    pub(crate) shown: Option<u64>,
 }
 
 /// How far verification is.
@@ -219,7 +233,8 @@ pub(crate) enum Verification {
 pub(crate) enum News {
     Reply(Reply),
     Standing(Standing),
-    Verification(Verification),
+    /// How far verification is; at its end, what lay there before it.
+    Verification(Verification, Option<Still>),
     /// The log cannot be read any more, or not at all.
     Trouble(Trouble),
 }

@@ -113,7 +113,12 @@ impl Pen<'_> {
 
     /// A frame around a cleared area, with a title; returns what is inside.
     pub(crate) fn boxed(&mut self, area: Rect, title: &str) -> Rect {
-        self.clear(area);
+        // A cell on each side, so that no half word touches the frame.
+        self.clear(Rect {
+            x: area.x.saturating_sub(1),
+            width: area.width.saturating_add(2),
+            ..area
+        });
         let across = self.glyphs.line.repeat(usize::from(area.width));
         let (right, bottom) = (
             area.right().saturating_sub(1),
@@ -225,6 +230,7 @@ impl App {
         }
         let mut area = all;
         self.draw_kills(pen, &mut area);
+        self.draw_broken(pen, &mut area);
         self.draw_title(pen, take_row(&mut area));
         self.draw_tabs(pen, take_row(&mut area));
         let editing = matches!(self.layers.last(), Some(Layer::Filter(_)));
@@ -268,6 +274,13 @@ impl App {
             Some(Layer::Palette { query, chosen }) => {
                 cursor = self.draw_palette(pen, all, &query, chosen);
             }
+            Some(Layer::Dialog(mut dialog)) => {
+                cursor = self.draw_dialog(pen, all, &mut dialog);
+                if let Some(Layer::Dialog(drawn)) = self.layers.last_mut() {
+                    *drawn = dialog;
+                }
+            }
+            Some(Layer::Notice { is_good, lines }) => draw_notice(pen, all, is_good, &lines),
             Some(layer) => self.draw_question(pen, hints, &layer),
             None => {}
         }
@@ -276,7 +289,7 @@ impl App {
 
     /// The switch is engaged: told on every screen until it is released.
     fn draw_kills(&self, pen: &mut Pen<'_>, area: &mut Rect) {
-        let Some((seq, scope, time)) = self.standing.kills.first() else {
+        let Some(kill) = self.standing.kills.first() else {
             return;
         };
         let row = take_row(area);
@@ -287,9 +300,37 @@ impl App {
             String::new()
         };
         let text = format!(
-            " {} KILLED {scope}{more} by #{seq} at {} · nothing of it may run until a release",
+            " {} KILLED {}{more} by #{} at {} · nothing of it may run until a release",
             pen.glyphs.killed,
-            text::moment(*time)
+            kill.target,
+            kill.seq,
+            text::moment(kill.time)
+        );
+        let style = pen.theme.style(Role::Kill);
+        pen.styled(row.x, row.y, row.width, style, &text);
+        pen.style(row, style);
+    }
+
+    /// The log does not verify: told on every screen, with what may still be believed.
+    fn draw_broken(&self, pen: &mut Pen<'_>, area: &mut Rect) {
+        let Some(proven) = self.proven() else { return };
+        let row = take_row(area);
+        let shown = match (proven, &self.refused) {
+            (0, _) => "Nothing in it is proven".to_owned(),
+            (proven, refused) => {
+                let rest = match (refused, proven < self.standing.size) {
+                    _ if self.trouble.is_some() => "but cannot be read",
+                    (Some(_), _) => "what follows is not shown",
+                    (None, true) => "what follows is not proven",
+                    (None, false) => "but not what stands beside them",
+                };
+                format!("#0 to #{} are proven, {rest}", thousands(proven - 1))
+            }
+        };
+        let text = format!(
+            " {} BROKEN · {shown} · {} says why",
+            pen.glyphs.deny,
+            self.options.keys.shown(Action::Show(Screen::Health)),
         );
         let style = pen.theme.style(Role::Kill);
         pen.styled(row.x, row.y, row.width, style, &text);
@@ -301,7 +342,18 @@ impl App {
         let bold = pen.theme.style(Role::Text).add_modifier(Modifier::BOLD);
         x += pen.styled(x, row.y, row.width, bold, &self.options.name);
         let size = match self.known {
-            true => format!("  {}", count(self.standing.size, "record")),
+            true => match self.standing.shown {
+                Some(shown) if shown < self.standing.size => format!(
+                    "  bundle, {} of {} shown",
+                    thousands(shown),
+                    count(self.standing.size, "record")
+                ),
+                Some(_) => format!(
+                    "  bundle, all {} shown",
+                    count(self.standing.size, "record")
+                ),
+                None => format!("  {}", count(self.standing.size, "record")),
+            },
             false => "  opening".to_owned(),
         };
         pen.text(x, row.y, row.width, Role::Dim, &size);
@@ -343,7 +395,11 @@ impl App {
             let percent = u128::from(self.standing.indexed) * 100 / u128::from(self.standing.size);
             badges.push((Role::Dim, format!("index {percent} %")));
         }
+        if !self.picked.is_empty() {
+            badges.push((Role::Accent, format!("{} marked", self.picked.len())));
+        }
         match (self.standing.live, self.timeline.follow) {
+            _ if self.standing.shown.is_some() => {}
             (true, true) => badges.push((Role::Ok, "LIVE".to_owned())),
             (true, false) => badges.push((Role::Dim, "live".to_owned())),
             (false, _) => badges.push((Role::Dim, "at rest".to_owned())),
@@ -502,7 +558,7 @@ impl App {
                 }
             }
             Layer::Goto(digits) => format!("go to #{digits}_   ⏎ goes"),
-            Layer::Help { .. } | Layer::Palette { .. } | Layer::Filter(_) => String::new(),
+            _ => String::new(),
         };
         pen.text(
             row.x + 1,
@@ -521,38 +577,49 @@ impl App {
             false => format!("{query}_"),
         };
         pen.text(inside.x, inside.y, inside.width, Role::Dim, &ask);
-        let entries = find(query);
+        let mut entries = find(query);
+        // What works here comes first; why the rest does not stands with it.
+        entries.sort_by_key(|entry| entry.works(self.screen).is_err());
         let body = Rect {
             y: inside.y + 2,
             height: inside.height.saturating_sub(2),
             ..inside
         };
-        let top = scroll.min(entries.len().saturating_sub(usize::from(body.height)));
-        for (y, entry) in (body.top()..body.bottom()).zip(entries.iter().skip(top)) {
-            let works = entry.works(self.screen);
-            let dim = works.is_err();
+        let room = usize::from(body.width.saturating_sub(13));
+        let mut rows: Vec<(String, String, bool)> = Vec::new();
+        for entry in &entries {
             let keys = self.options.keys.shown(entry.action);
             let keys = if keys.is_empty() {
                 ":".to_owned()
             } else {
                 keys
             };
-            let (first, second) = if dim {
-                (Role::Dim, Role::Dim)
-            } else {
-                (Role::Accent, Role::Text)
+            let (what, dim) = match entry.works(self.screen) {
+                Ok(()) => (entry.what.to_owned(), false),
+                Err(why) => (format!("{} ({why})", entry.what), true),
             };
-            pen.text(body.x, y, 12, first, &keys);
-            let what = match works {
-                Ok(()) => entry.what.to_owned(),
-                Err(why) => format!("{} ({why})", entry.what),
+            for (place, line) in text::wrap(&what, room).into_iter().enumerate() {
+                let keys = if place == 0 {
+                    keys.clone()
+                } else {
+                    String::new()
+                };
+                rows.push((keys, line.to_owned(), dim));
+            }
+        }
+        let top = scroll.min(rows.len().saturating_sub(usize::from(body.height)));
+        for (y, (keys, what, dim)) in (body.top()..body.bottom()).zip(rows.iter().skip(top)) {
+            let (first, second) = match dim {
+                true => (Role::Dim, Role::Dim),
+                false => (Role::Accent, Role::Text),
             };
-            pen.text(body.x + 13, y, body.width.saturating_sub(13), second, &what);
+            pen.text(body.x, y, 12, first, keys);
+            pen.text(body.x + 13, y, body.width.saturating_sub(13), second, what);
         }
         if entries.is_empty() {
             pen.text(body.x, body.y, body.width, Role::Dim, "no key does that");
         }
-        let below = entries.len().saturating_sub(top + usize::from(body.height));
+        let below = rows.len().saturating_sub(top + usize::from(body.height));
         if below > 0 {
             let text = format!(" {below} more {} ", pen.glyphs.down);
             let edge = Rect {
@@ -724,6 +791,34 @@ fn draw_editor(pen: &mut Pen<'_>, row: Rect, editor: &Editor) -> Option<(u16, u1
         below.y += 1;
     }
     Some((x, row.y))
+}
+
+/// What came of something, until a key is pressed.
+fn draw_notice(pen: &mut Pen<'_>, all: Rect, is_good: bool, said: &[String]) {
+    let across = inset(all, 4, 1);
+    let role = if is_good { Role::Text } else { Role::Deny };
+    let lines: Vec<doc::Line> = said
+        .iter()
+        .enumerate()
+        .map(|(place, line)| {
+            doc::Line::new(if place == 0 { role } else { Role::Text }, line.as_str()).hang(2)
+        })
+        .collect();
+    let rows = doc::rows(&lines, usize::from(across.width.saturating_sub(4)));
+    let height = u16::try_from(rows.len() + 4)
+        .unwrap_or(u16::MAX)
+        .min(across.height);
+    let area = Rect {
+        y: across.y + (across.height - height) / 2,
+        height,
+        ..across
+    };
+    let inside = pen.boxed(area, if is_good { "done" } else { "not done" });
+    for (y, row) in (inside.top()..inside.bottom()).zip(&rows) {
+        pen.row(inside, y, row, None);
+    }
+    let last = inside.bottom().saturating_sub(1);
+    pen.text(inside.x, last, inside.width, Role::Dim, "any key goes on");
 }
 
 fn draw_empty(pen: &mut Pen<'_>, area: Rect) {

@@ -10,6 +10,7 @@ use crate::app::Screen;
 /// What a key does.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Action {
+    Approve,
     Back,
     Bottom,
     Copy,
@@ -18,10 +19,12 @@ pub(crate) enum Action {
     CopyId,
     CopyProof,
     CopyRecord,
+    Deny,
     Diff,
     DiffRoot,
     Down,
     Enter,
+    Export,
     Filter,
     Follow,
     Forward,
@@ -30,6 +33,7 @@ pub(crate) enum Action {
     HalfUp,
     Help,
     JumpMark,
+    Kill,
     Left,
     Line,
     Mark,
@@ -40,11 +44,13 @@ pub(crate) enum Action {
     PageDown,
     PageUp,
     Palette,
+    Pick,
     Play,
     Previous,
     PreviousLineage,
     Quit,
     Redraw,
+    Release,
     Right,
     Same,
     Show(Screen),
@@ -106,6 +112,7 @@ use Screen as S;
 use Where::{Everywhere, On};
 
 const GRAPH: Where = On(&[S::Lineage]);
+const INBOX: Where = On(&[S::Inbox]);
 const REPLAY: Where = On(&[S::Replay]);
 
 /// The table, in the order in which help shows it and hints are taken.
@@ -114,6 +121,8 @@ pub(crate) const TABLE: &[Entry] = &[
     // What most people come for; the hint bar takes from the top.
     key(A::Enter, "open", &["enter"], Everywhere, "explain the record here; open the link or the row here", "explain"),
     key(A::Diff, "diff", &["d"], Everywhere, "what changed, against the parent", "diff"),
+    key(A::Approve, "approve", &["A"], INBOX, "approve the request here: a dialog, which acts when you have typed its digest", "approve"),
+    key(A::Deny, "deny", &["X"], INBOX, "deny the request here: a dialog, which wants a reason", "deny"),
     key(A::Sort, "sort", &["s"], GRAPH, "order by tree, score, gain, or what lacks a reason", "sort"),
     key(A::Line, "line", &["o"], GRAPH, "only the way from the root to here, or all again", "one line"),
     key(A::Play, "play", &["space"], REPLAY, "play, pause", "play"),
@@ -145,14 +154,14 @@ pub(crate) const TABLE: &[Entry] = &[
     key(A::Goto, "goto", &["#"], Everywhere, "to a record by its number", ""),
     key(A::StepBack, "step-back", &[","], Everywhere, "one step back in time", ""),
     key(A::Step, "step", &["."], Everywhere, "one step on in time", ""),
-    key(A::Same, "same", &["*"], Everywhere, "seek records of the same kind as the one here; then n and N", ""),
+    key(A::Same, "same", &["*"], Everywhere, "seek records of the same kind as the one here; then n and N go to them", ""),
     key(A::Next, "next", &["n"], Everywhere, "to the next one that is sought", ""),
     key(A::Previous, "previous", &["N"], Everywhere, "to the one before that is sought", ""),
     key(A::Back, "back", &["["], Everywhere, "back to where you were", ""),
     key(A::Forward, "forward", &["]"], Everywhere, "forward again", ""),
     key(A::Mark, "mark", &["m"], Everywhere, "set a marker here; then a letter", ""),
     key(A::JumpMark, "jump-mark", &["'"], Everywhere, "to a marker; then its letter", ""),
-    key(A::NextPane, "next-pane", &["tab"], Everywhere, "to the next pane or link", ""),
+    key(A::NextPane, "next-pane", &["tab"], Everywhere, "to the next pane or link; on lineage, to the best generation", ""),
     key(A::Zoom, "zoom", &["z"], Everywhere, "the pane alone, or all panes again", ""),
     key(A::Follow, "follow", &["f"], Everywhere, "follow new records as they come", ""),
     key(A::DiffRoot, "diff-root", &["D"], Everywhere, "what changed, against the root of the lineage", ""),
@@ -161,6 +170,10 @@ pub(crate) const TABLE: &[Entry] = &[
     key(A::Faster, "faster", &["+"], REPLAY, "play faster", ""),
     key(A::Slower, "slower", &["-"], REPLAY, "play slower", ""),
     key(A::Verify, "verify", &["v"], Everywhere, "verify the whole log, in the background", "verify"),
+    key(A::Pick, "pick", &["space"], On(&[S::Timeline, S::Explain, S::Diff, S::Lineage]), "mark the record here for e, or take the mark away", ""),
+    key(A::Export, "export", &["e"], Everywhere, "write what is marked, else what meets the filter, into a new file", ""),
+    key(A::Kill, "kill", &["K"], Everywhere, "stop agents: a dialog, which acts when you have typed whom and why", ""),
+    key(A::Release, "release", &["R"], Everywhere, "undo a kill: a dialog, which acts when you have typed its hash and why", ""),
     key(A::Theme, "theme", &["T"], Everywhere, "the next theme: dark, light, contrast, mono", ""),
     key(A::Redraw, "redraw", &["ctrl-l"], Everywhere, "draw everything anew", ""),
     key(A::Suspend, "suspend", &["ctrl-z"], Everywhere, "suspend; `fg` comes back", ""),
@@ -171,6 +184,9 @@ pub(crate) const TABLE: &[Entry] = &[
     key(A::CopyProof, "copy-proof", &[], Everywhere, "copy the command that makes the proof", ""),
     key(A::CopyCommand, "copy-command", &[], Everywhere, "copy the command that opens this view again", ""),
 ];
+
+/// Whose keys stay where everybody knows them.
+pub(crate) const DANGER: [Action; 4] = [A::Approve, A::Deny, A::Kill, A::Release];
 
 impl Entry {
     /// Whether the key means something on a screen; if not, why.
@@ -308,6 +324,11 @@ impl Keymap {
                     "there is no action `{name}`; `?` in the viewer lists them"
                 ));
             };
+            if DANGER.contains(&entry.action) {
+                return Err(format!(
+                    "`{name}` cannot have other keys: what it does cannot be taken back"
+                ));
+            }
             for actions in map.bound.values_mut() {
                 actions.retain(|action| *action != entry.action);
             }
@@ -316,6 +337,13 @@ impl Keymap {
                     format!("`{key}` is no key; such as `j`, `ctrl-d`, `space`, `pgdn`")
                 })?;
                 let actions = map.bound.entry(chord).or_default();
+                if let Some(danger) = DANGER.iter().find(|danger| actions.contains(danger)) {
+                    let other = TABLE.iter().find(|e| e.action == *danger);
+                    let other = other.map_or("", |e| e.name);
+                    return Err(format!(
+                        "`{key}` belongs to `{other}`, and cannot have another meaning"
+                    ));
+                }
                 // One key, one meaning on each screen: what was there gives way.
                 actions.retain(|action| {
                     let other = TABLE.iter().find(|e| e.action == *action);
@@ -419,6 +447,14 @@ mod tests {
         );
         assert!(Keymap::parse("[keys]\nfollow = [\"hyper-x\"]").is_err());
         assert!(Keymap::parse("nonsense").is_err());
+        for danger in [
+            "kill = [\"k\"]",
+            "follow = [\"K\"]",
+            "approve = [\"enter\"]",
+        ] {
+            let why = Keymap::parse(&format!("[keys]\n{danger}\n")).unwrap_err();
+            assert!(why.contains("cannot have"), "{why}");
+        }
     }
 
     #[test]

@@ -8,15 +8,28 @@ use tacho_schemas::Seq;
 
 use crate::app::{App, Screen};
 use crate::ask::Ask;
+use crate::dialog::Dialog;
 use crate::keys::{Action, Entry, TABLE};
 
 /// One layer.
 #[derive(Clone, Debug)]
 pub(crate) enum Layer {
-    Help { query: String, scroll: usize },
-    Palette { query: String, chosen: usize },
+    Help {
+        query: String,
+        scroll: usize,
+    },
+    Palette {
+        query: String,
+        chosen: usize,
+    },
     Filter(Box<Editor>),
     Goto(String),
+    Dialog(Box<Dialog>),
+    /// What came of a deed; any key closes it.
+    Notice {
+        is_good: bool,
+        lines: Vec<String>,
+    },
     Copy,
     Mark,
     JumpMark,
@@ -144,6 +157,8 @@ impl App {
             Layer::Help { query, scroll } => self.key_in_help(query, scroll, key),
             Layer::Palette { query, chosen } => self.key_in_palette(query, chosen, key),
             Layer::Filter(editor) => self.key_in_filter(editor, key),
+            Layer::Dialog(dialog) => self.key_in_dialog(dialog, key),
+            Layer::Notice { .. } => {}
         }
     }
 

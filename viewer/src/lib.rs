@@ -5,11 +5,13 @@
 //!
 //! Read the modules in the order in which a record reaches the eye: `ask` (what can be asked), `worker` (the threads that read),
 //! `answer` (what they make of it), `row` and `doc` (lines), `app` (the state, and what an event does to it), `screen` and `layer`
-//! (the parts of it), `draw`, [`term`]. `text` is the one way in for words that somebody else wrote, `keys` the one table of keys.
+//! (the parts of it), `draw`, [`term`]. `dialog` asks before what cannot be taken back, `deed` is what others then do. `text` is the one way in for words that somebody else wrote, `keys` the one table of keys.
 
 mod answer;
 mod app;
 mod ask;
+mod deed;
+mod dialog;
 mod doc;
 mod draw;
 mod keys;
@@ -22,7 +24,8 @@ mod text;
 mod theme;
 mod worker;
 
-pub use app::{App, Effect, Event, Options, Screen, WorkerNews};
+pub use app::{App, Effect, Event, Options, Screen, Source, WorkerNews};
+pub use deed::{Deed, Outside};
 pub use keys::Keymap;
 pub use plain::plain;
 pub use theme::Theme;

@@ -39,8 +39,9 @@ pub fn plain(app: &mut App) -> Result<Vec<String>, String> {
         app.screen.name(),
         count(app.standing.size, "record")
     )];
-    for (seq, scope, time) in &app.standing.kills {
-        lines.push(format!("KILLED: {scope}, by #{seq} at {}", moment(*time)));
+    for kill in &app.standing.kills {
+        let at = moment(kill.time);
+        lines.push(format!("KILLED: {}, by #{} at {at}", kill.target, kill.seq));
     }
     match app.screen {
         Screen::Timeline => app.plain_timeline(&mut lines),

@@ -1,6 +1,6 @@
 //! One record on one line.
 
-use tacho_recorder::read::Shown;
+use tacho_recorder::read::{HIDDEN, Shown};
 use tacho_recorder::why;
 use tacho_schemas::body::change::Fate;
 use tacho_schemas::body::human::Answer;
@@ -8,7 +8,7 @@ use tacho_schemas::body::log::Phase;
 use tacho_schemas::body::work::{Decision, DenyKind, Status};
 use tacho_schemas::body::{Body, Part, RationaleSource};
 use tacho_schemas::content::Field;
-use tacho_schemas::record::Record;
+use tacho_schemas::record::{ActorType, Record};
 use tacho_schemas::{Kind, Seq, Time};
 
 use crate::text::said;
@@ -53,8 +53,13 @@ impl State {
 pub(crate) struct Row {
     pub(crate) seq: Seq,
     pub(crate) time: Option<Time>,
+    /// When it happened, as its source says.
+    pub(crate) claimed: Option<Time>,
     pub(crate) kind: Option<Kind>,
     pub(crate) who: String,
+    /// An agent did it.
+    pub(crate) is_agent: bool,
+    pub(crate) session: Option<Seq>,
     pub(crate) state: State,
     /// The deed, in a word or three.
     pub(crate) what: String,
@@ -76,8 +81,11 @@ impl Row {
                 Self {
                     seq: shown.seq,
                     time: Some(record.time),
+                    claimed: record.claimed.as_ref().and_then(|claimed| claimed.start),
                     kind: Some(record.kind),
                     who: said(record.actor.id.as_str()),
+                    is_agent: record.actor.actor_type == ActorType::Agent,
+                    session: record.session,
                     state,
                     what: said(&what),
                     words: said(&words(shown, record)),
@@ -85,11 +93,28 @@ impl Row {
                     doubt,
                 }
             }
+            Err(why) if why == HIDDEN => Self {
+                seq: shown.seq,
+                time: None,
+                claimed: None,
+                kind: None,
+                who: "?".to_owned(),
+                is_agent: false,
+                session: None,
+                state: State::Plain,
+                what: "not shown".to_owned(),
+                words: HIDDEN.to_owned(),
+                generation: None,
+                doubt,
+            },
             Err(why) => Self {
                 seq: shown.seq,
                 time: None,
+                claimed: None,
                 kind: None,
                 who: "?".to_owned(),
+                is_agent: false,
+                session: None,
                 state: State::Hold,
                 what: "not understood".to_owned(),
                 words: said(why),

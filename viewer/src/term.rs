@@ -5,6 +5,7 @@
 
 use std::io::{self, Stdout, Write};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
 use crate::app::{App, Effect, Event};
+use crate::deed::Outside;
 use crate::theme::Theme;
 
 /// The shortest time between two frames.
@@ -41,8 +43,11 @@ pub fn guess_theme() -> Theme {
     }
 }
 
-/// Shows the viewer until somebody leaves. `suspend` stops the process and returns when it goes on.
-pub fn run(app: &mut App, suspend: &mut dyn FnMut()) -> io::Result<()> {
+/// How long the thread that listens may take to look up.
+const PARKS: Duration = Duration::from_secs(2);
+
+/// Shows the viewer until somebody leaves; what it cannot do itself, `outside` does.
+pub fn run(app: &mut App, outside: &mut dyn Outside) -> io::Result<()> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         // The words of a panic must not be drawn into a screen that is about to go.
@@ -52,7 +57,8 @@ pub fn run(app: &mut App, suspend: &mut dyn FnMut()) -> io::Result<()> {
     take_over()?;
     let _guard = Guard;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    listen(app.sender())?;
+    let ear = Arc::new(Ear::default());
+    listen(app.sender(), Arc::clone(&ear))?;
     wipe(&mut terminal)?;
     loop {
         draw(&mut terminal, app)?;
@@ -70,10 +76,27 @@ pub fn run(app: &mut App, suspend: &mut dyn FnMut()) -> io::Result<()> {
                 Effect::Copy(text) => {
                     execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
                 }
+                Effect::Do(deed) => {
+                    // Whoever signs may be asked for a passphrase, which our thread must not take away.
+                    ear.close();
+                    outside.wake();
+                    let parked = ear.is_parked(PARKS);
+                    give_back()?;
+                    let came = match parked {
+                        true => outside.carry_out(&deed),
+                        false => Err(vec![
+                            "nothing was done: the terminal could not be given back".to_owned(),
+                        ]),
+                    };
+                    take_over()?;
+                    ear.open();
+                    app.done(came);
+                    wipe(&mut terminal)?;
+                }
                 Effect::Redraw => wipe(&mut terminal)?,
                 Effect::Suspend => {
                     give_back()?;
-                    suspend();
+                    outside.suspend();
                     take_over()?;
                     wipe(&mut terminal)?;
                 }
@@ -130,14 +153,79 @@ fn give_back() -> io::Result<()> {
     io::stdout().flush()
 }
 
+/// Whether our thread listens, or somebody else reads the terminal.
+#[derive(Debug, Default)]
+struct Ear {
+    state: Mutex<Heard>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    closed: bool,
+    parked: bool,
+}
+
+impl Ear {
+    fn state(&self) -> MutexGuard<'_, Heard> {
+        // A thread that panicked held no half-made state here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+    }
+
+    fn open(&self) {
+        self.state().closed = false;
+        self.bell.notify_all();
+    }
+
+    /// Waits until nobody of ours reads the terminal; false if it takes too long.
+    fn is_parked(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut state = self.state();
+        while !state.parked {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.bell.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Stands aside as long as somebody else reads; says whether somebody did.
+    fn stand_aside(&self) -> bool {
+        let mut state = self.state();
+        let aside = state.closed;
+        while state.closed {
+            state.parked = true;
+            self.bell.notify_all();
+            state = self
+                .bell
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.parked = false;
+        aside
+    }
+}
+
 /// Hears the terminal on a thread of its own.
-fn listen(to: Sender<Event>) -> io::Result<()> {
+fn listen(to: Sender<Event>, ear: Arc<Ear>) -> io::Result<()> {
     let made = thread::Builder::new()
         .name("terminal".to_owned())
         .spawn(move || {
             let mut late = Late::default();
             loop {
-                let event = match event::read() {
+                let read = event::read();
+                // What woke us while somebody else reads is nobody's.
+                if ear.stand_aside() && read.is_ok() {
+                    continue;
+                }
+                let event = match read {
                     Ok(event::Event::Key(key)) if late.takes(key) => continue,
                     Ok(event::Event::Key(key)) => Event::Key(key),
                     Ok(event::Event::Mouse(mouse)) => Event::Mouse(mouse),

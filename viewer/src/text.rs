@@ -137,6 +137,12 @@ pub(crate) fn clock(time: Time) -> String {
     time.to_string().chars().skip(11).take(8).collect()
 }
 
+/// The day and hour of a moment, in UTC: `11-24 14:03:12`.
+pub(crate) fn short(time: Time) -> String {
+    let moment = moment(time);
+    moment.get(5..19).unwrap_or(&moment).to_owned()
+}
+
 /// The day of a moment, in UTC: `2026-11-24`.
 pub(crate) fn day(time: Time) -> String {
     time.to_string().chars().take(10).collect()

@@ -141,6 +141,8 @@ pub(crate) struct Glyphs {
     pub(crate) down: &'static str,
     pub(crate) arrow: &'static str,
     pub(crate) here: &'static str,
+    /// Left of a record that is marked to be exported.
+    pub(crate) picked: &'static str,
     pub(crate) bars: [&'static str; 9],
 }
 
@@ -165,6 +167,7 @@ pub(crate) const UNICODE: Glyphs = Glyphs {
     down: "↓",
     arrow: "→",
     here: "▲",
+    picked: "•",
     bars: [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -189,5 +192,6 @@ pub(crate) const ASCII: Glyphs = Glyphs {
     down: "v",
     arrow: "->",
     here: "^",
+    picked: "*",
     bars: [" ", ".", ".", ":", ":", "-", "=", "+", "#"],
 };

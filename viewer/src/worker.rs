@@ -10,15 +10,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tacho_recorder::audit::{Question, audit};
+use tacho_recorder::export::bundle::{self, Opened};
 use tacho_recorder::filter::Filter;
 use tacho_recorder::index::Index;
 use tacho_recorder::read::View;
+use tacho_recorder::store::Still;
 use tacho_recorder::{Clock, Error, ErrorKind, LogDir, Reader};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::Anchor;
 
 use crate::answer;
-use crate::app::{Event, WorkerNews};
+use crate::app::{Event, Source, WorkerNews};
 use crate::ask::{Answer, Ask, News, Reply, Slot, Trouble, Verification};
 
 /// How often a log is looked at for new records.
@@ -91,9 +93,11 @@ struct Closed;
 /// What the threads need to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    pub(crate) dir: LogDir,
+    pub(crate) source: Source,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<(Fingerprint, Anchor)>,
+    /// Of a log that is broken: how many records are proven, and what lay there when they were.
+    pub(crate) proven: Option<(u64, Still)>,
 }
 
 /// The threads behind a screen; they end when this is dropped.
@@ -106,57 +110,122 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts the threads; what they find comes as events.
-    pub(crate) fn start(setting: Setting, news: Sender<Event>) -> std::io::Result<Self> {
+    /// Starts the threads; what they find comes as events. A bundle is verified first, and one that does not verify is refused.
+    pub(crate) fn start(setting: Setting, news: Sender<Event>) -> Result<Self, String> {
         let workers = Self {
             setting: setting.clone(),
             rows: Arc::default(),
             deep: Arc::default(),
             news: news.clone(),
         };
-        let (desk, to, dir) = (Arc::clone(&workers.rows), news.clone(), setting.dir.clone());
-        spawn("rows", move || forever(&to, || rows(&desk, &dir, &to)))?;
-        let (desk, to) = (Arc::clone(&workers.deep), news);
-        spawn("answers", move || {
-            forever(&to, || deep(&desk, &setting, &to))
-        })?;
+        let (desk, to) = (Arc::clone(&workers.deep), news.clone());
+        let no_thread = |error| format!("cannot start the threads that read the log: {error}");
+        match setting.source.clone() {
+            Source::Bundle(path) => {
+                let question = bundle::Question {
+                    trust: setting.trust,
+                    marks: Vec::new(),
+                };
+                let opened =
+                    bundle::open(&path, &question, |_, _| ()).map_err(|error| {
+                        match error.hint() {
+                            Some(hint) => format!("{error}; {hint}"),
+                            None => error.to_string(),
+                        }
+                    })?;
+                let report = Box::new(opened.report.clone());
+                tell(&news, News::Verification(Verification::Done(report), None));
+                let mut opened = Some(opened);
+                spawn("answers", move || {
+                    forever(&to, || match opened.take() {
+                        Some(opened) => of_bundle(opened, &desk, &setting, &to),
+                        // Nobody writes to what only we know: there is nothing to open anew.
+                        None => Ok(Closed),
+                    });
+                })
+                .map_err(no_thread)?;
+            }
+            Source::Log(dir) => {
+                if setting.proven.is_none() {
+                    let (rows_desk, to, dir) =
+                        (Arc::clone(&workers.rows), news.clone(), dir.clone());
+                    spawn("rows", move || {
+                        forever(&to, || rows(&rows_desk, &dir, &to));
+                    })
+                    .map_err(no_thread)?;
+                }
+                spawn("answers", move || {
+                    forever(&to, || of_log(&dir, &desk, &setting, &to));
+                })
+                .map_err(no_thread)?;
+            }
+        }
         Ok(workers)
+    }
+
+    /// Shows what verification proved of a log that is broken.
+    pub(crate) fn prove(&mut self, size: u64, before: Still) {
+        let mut setting = self.setting.clone();
+        setting.proven = Some((size, before));
+        // Without threads what is on the screen stays, and what is wrong with the log with it.
+        if let Ok(workers) = Self::start(setting, self.news.clone()) {
+            *self = workers;
+        }
     }
 
     /// Asks; an older question of the same sort is forgotten.
     pub(crate) fn ask(&self, number: u64, ask: Ask) {
+        let whole = self.setting.proven.is_none() && !self.setting.source.is_bundle();
         match &ask {
-            Ask::Rows(rows) if rows.filter == Filter::Everything => self.rows.put(number, ask),
+            Ask::Rows(rows) if whole && rows.filter == Filter::Everything => {
+                self.rows.put(number, ask);
+            }
             _ => self.deep.put(number, ask),
         }
     }
 
-    /// Verifies the whole log, in the background.
+    /// Verifies all of it, in the background.
     pub(crate) fn verify(&self) {
         let (setting, to) = (self.setting.clone(), self.news.clone());
         let started = spawn("verify", move || {
-            let question = Question {
-                trust: setting.trust,
-                threads: 1,
-                ..Question::default()
-            };
             let mut told = Instant::now();
-            let report = audit(&setting.dir, &question, |done, all| {
+            let progress = |done, all| {
                 if told.elapsed() > Duration::from_millis(100) {
                     told = Instant::now();
-                    tell(&to, News::Verification(Verification::Running { done, all }));
+                    let running = Verification::Running { done, all };
+                    tell(&to, News::Verification(running, None));
                 }
-            });
+            };
+            let (report, before) = match &setting.source {
+                Source::Log(dir) => {
+                    // Looked at first: what is proven is proven of what lay there then.
+                    let before = Still::now(dir).ok();
+                    let question = Question {
+                        trust: setting.trust,
+                        threads: 1,
+                        ..Question::default()
+                    };
+                    (audit(dir, &question, progress), before)
+                }
+                Source::Bundle(path) => {
+                    let question = bundle::Question {
+                        trust: setting.trust,
+                        marks: Vec::new(),
+                    };
+                    let report = bundle::verify(path, &question, progress);
+                    (report.map(|(report, _)| report), None)
+                }
+            };
             let end = match report {
                 Ok(report) => Verification::Done(Box::new(report)),
                 Err(error) => Verification::Failed(Trouble::from(&error)),
             };
-            tell(&to, News::Verification(end));
+            tell(&to, News::Verification(end, before));
         });
         if let Err(error) = started {
             let what = format!("cannot start to verify: {error}");
             let failed = Verification::Failed(Trouble { what, next: None });
-            tell(&self.news, News::Verification(failed));
+            tell(&self.news, News::Verification(failed, None));
         }
     }
 }
@@ -269,15 +338,48 @@ fn rows(desk: &Desk, dir: &LogDir, to: &Sender<Event>) -> Result<Closed, Error> 
     }
 }
 
-fn deep(desk: &Desk, setting: &Setting, to: &Sender<Event>) -> Result<Closed, Error> {
-    let reader = Reader::open(&setting.dir)?;
-    let mut mind = answer::Mind {
-        index: Index::open(&setting.dir)?,
+fn of_log(
+    dir: &LogDir,
+    desk: &Desk,
+    setting: &Setting,
+    to: &Sender<Event>,
+) -> Result<Closed, Error> {
+    let (reader, index) = match &setting.proven {
+        None => (Reader::open(dir)?, Index::open(dir)?),
+        Some((size, before)) => (
+            Reader::open_proven(dir, *size, before.clone())?,
+            Index::apart("the log is broken, and it covers what is proven")?,
+        ),
+    };
+    let mind = answer::Mind {
+        index,
         reader,
-        dir: &setting.dir,
+        place: answer::Place::Log(dir),
+        proven: setting.proven.as_ref().map(|(size, _)| *size),
         clock: &*setting.clock,
         paint: None,
     };
+    deep(mind, desk, to)
+}
+
+fn of_bundle(
+    opened: Opened,
+    desk: &Desk,
+    setting: &Setting,
+    to: &Sender<Event>,
+) -> Result<Closed, Error> {
+    let mind = answer::Mind {
+        index: Index::apart("it covers what the bundle shows")?,
+        reader: opened.reader,
+        place: answer::Place::Bundle(&opened.told, opened.shown),
+        proven: None,
+        clock: &*setting.clock,
+        paint: None,
+    };
+    deep(mind, desk, to)
+}
+
+fn deep(mut mind: answer::Mind<'_>, desk: &Desk, to: &Sender<Event>) -> Result<Closed, Error> {
     // The index has a beginning before anything is asked of it.
     let (first, mut behind) = mind.follow(None)?;
     tell(to, News::Standing(first.clone()));

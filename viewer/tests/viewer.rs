@@ -11,6 +11,8 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "../../recorder/tests/support/unpack.rs"]
+mod unpack;
 mod viewer {
     pub(crate) mod exam;
     pub(crate) mod random;

@@ -6,6 +6,7 @@
 //!
 //! A bundle that we could not verify ourselves gets no name.
 
+mod open;
 mod plan;
 mod read;
 
@@ -39,6 +40,7 @@ use crate::filter::Filter;
 use crate::read::{Shown, View};
 use crate::store::Reader;
 
+pub use open::{Opened, open};
 use plan::Plan;
 pub use read::{Question, is_bundle, origin, verify};
 
@@ -140,6 +142,11 @@ impl Signed {
             covers || Some(*size) == newest
         });
     }
+}
+
+/// How many records a bundle of a log can reach over now: those that something signed covers.
+pub(super) fn signed_size(dir: &LogDir, view: &View<'_>) -> Result<u64> {
+    Ok(Signed::read(checkpoints::read_all(&dir.checkpoints())?, view)?.size)
 }
 
 /// Writes a bundle. `progress` hears how far the work is: records looked at, of those to look at.

@@ -175,7 +175,12 @@ impl Serialize for Texts<'_> {
                         map.serialize_entry(field.name(), &from)?;
                     }
                 }
-                _ => map.serialize_entry(field.name(), &String::from_utf8_lossy(&salted.bytes))?,
+                _ => match std::str::from_utf8(&salted.bytes) {
+                    Ok(text) => map.serialize_entry(field.name(), text)?,
+                    Err(_) => {
+                        map.serialize_entry(field.name(), &String::from_utf8_lossy(&salted.bytes))?
+                    }
+                },
             }
         }
         map.end()

@@ -7,8 +7,11 @@
 //!
 //! `time` has milliseconds there; the nanoseconds stand in `metadata.original_time`. The SHA-256 of the record's bytes is
 //! `raw_data_hash`, so that an event can be found in a bundle.
+//!
+//! On request the profile `record_integrity` of OCSF 1.9.0 is added: events in the standard's own words of a chain.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use tacho_schemas::body::Body;
 use tacho_schemas::body::change::Change;
 use tacho_schemas::body::human::{Answer, Scope};
@@ -26,6 +29,12 @@ use crate::read::{Shown, View};
 /// The version that is written.
 pub const VERSION: &str = "1.8.0";
 
+/// The version that brought the profile `record_integrity`.
+const WITH_INTEGRITY: &str = "1.9.0";
+
+/// The largest integer that JSON's readers agree on (RFC 8785 takes numbers as doubles).
+const EXACT: u64 = 1 << 53;
+
 const API_ACTIVITY: u64 = 6003;
 const ENTITY_MANAGEMENT: u64 = 3004;
 const DETECTION_FINDING: u64 = 2004;
@@ -36,6 +45,7 @@ pub struct Events {
     withhold: Withhold,
     origin: Origin,
     software: String,
+    chain: Option<Chain>,
     /// Events written.
     pub written: u64,
     /// Records that became none, by kind, and what is not in the others.
@@ -52,8 +62,14 @@ struct Event {
 
 impl Events {
     /// Begins to write the events of a log.
-    pub fn new(withhold: Withhold, view: &View<'_>, software: &str) -> Result<Self> {
+    pub fn new(
+        withhold: Withhold,
+        view: &View<'_>,
+        software: &str,
+        integrity: bool,
+    ) -> Result<Self> {
         Ok(Self {
+            chain: integrity.then(Chain::default),
             withhold,
             origin: view.history(None, 1)?.origin,
             software: software.to_owned(),
@@ -78,7 +94,10 @@ impl Events {
                 self.lose(format!("text:{field}"))?;
             }
         }
-        let value = self.finish(record, &shown, event);
+        let mut value = self.finish(record, &shown, event);
+        if let Some(chain) = &mut self.chain {
+            chain.link(&mut value, self.origin.as_str());
+        }
         serde_json::to_writer(&mut *out, &value).map_err(|e| {
             Error::new(ErrorKind::Unrecordable, "an event cannot be written").with_source(e)
         })?;
@@ -94,8 +113,12 @@ impl Events {
 
     fn finish(&self, record: &Record, shown: &Shown, event: Event) -> Value {
         let mut fields = event.fields;
+        let version = match &self.chain {
+            Some(_) => WITH_INTEGRITY,
+            None => VERSION,
+        };
         let mut metadata = json!({
-            "version": VERSION,
+            "version": version,
             "product": { "name": "Tachograph", "vendor_name": "Tachograph", "version": self.software },
             "uid": format!("{}#{}", self.origin, record.seq),
             "sequence": record.seq,
@@ -109,10 +132,14 @@ impl Events {
                 format!("session#{session}").into(),
             );
         }
-        if fields.contains_key("ai_model")
-            && let Some(metadata) = metadata.as_object_mut()
-        {
-            metadata.insert("profiles".to_owned(), json!(["ai_operation"]));
+        let profiles = [
+            ("ai_operation", fields.contains_key("ai_model")),
+            ("record_integrity", self.chain.is_some()),
+        ];
+        let profiles: Vec<_> = profiles.iter().filter(|(_, has)| *has).collect();
+        if let (false, Some(metadata)) = (profiles.is_empty(), metadata.as_object_mut()) {
+            let names = profiles.iter().map(|(name, _)| Value::from(*name));
+            metadata.insert("profiles".to_owned(), names.collect());
         }
         let common = json!({
             "class_uid": event.class,
@@ -135,6 +162,91 @@ impl Events {
         });
         fields.insert("unmapped".to_owned(), unmapped);
         fields.into()
+    }
+}
+
+/// The chain of the events that are written: each has its fingerprint, and that of the one before it, which the fingerprint covers.
+///
+/// The fingerprint is SHA-256 over the event by RFC 8785, without the fingerprint itself. The chain is the file's: it shows that events
+/// were changed or taken out after the export. Whose they are, and that they are those of the log, the bundle shows; so none is signed.
+#[derive(Debug, Default)]
+struct Chain {
+    before: Option<Value>,
+}
+
+impl Chain {
+    fn link(&mut self, event: &mut Value, origin: &str) {
+        exact(event);
+        let uid = event.pointer("/metadata/uid").cloned().unwrap_or_default();
+        let mut attestation = object(json!({ "uid": uid, "chain_uid": origin }));
+        if let Some(before) = self.before.take() {
+            attestation.insert("prev_event".to_owned(), before);
+        }
+        let mut put = |attestation: &Map<String, Value>| {
+            if let Some(event) = event.as_object_mut() {
+                event.insert("attestation_list".to_owned(), json!([attestation]));
+            }
+            let mut bytes = Vec::new();
+            canonical(event, &mut bytes);
+            bytes
+        };
+        let hash = Hash(Sha256::digest(put(&attestation)).into());
+        let fingerprint = json!({
+            "algorithm": "SHA-256", "algorithm_id": 3, "encoding_id": 1, "serialization_id": 2, "value": hash,
+        });
+        attestation.insert("fingerprint".to_owned(), fingerprint.clone());
+        put(&attestation);
+        self.before = Some(json!({
+            "uid": uid, "type_uid": event.get("type_uid"), "fingerprint": fingerprint,
+        }));
+    }
+}
+
+/// Writes numbers that not every reader takes as they are as text.
+fn exact(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let size = number.as_i64().map(i64::unsigned_abs).or(number.as_u64());
+            if size.is_none_or(|size| size > EXACT) {
+                *value = number.to_string().into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(exact),
+        Value::Object(fields) => fields.values_mut().for_each(exact),
+        _ => {}
+    }
+}
+
+/// Appends a value by RFC 8785. Names are ASCII here, so their order by bytes is that by UTF-16; numbers are integers below 2^53.
+fn canonical(value: &Value, out: &mut Vec<u8>) {
+    let list = |out: &mut Vec<u8>, place: usize| {
+        if place > 0 {
+            out.push(b',');
+        }
+    };
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            out.push(b'{');
+            for (place, (name, value)) in fields.into_iter().enumerate() {
+                list(out, place);
+                canonical(&Value::from(name.as_str()), out);
+                out.push(b':');
+                canonical(value, out);
+            }
+            out.push(b'}');
+        }
+        Value::Array(items) => {
+            out.push(b'[');
+            for (place, value) in items.iter().enumerate() {
+                list(out, place);
+                canonical(value, out);
+            }
+            out.push(b']');
+        }
+        // What is no container is spelled there as it is by RFC 8785.
+        plain => out.extend_from_slice(plain.to_string().as_bytes()),
     }
 }
 

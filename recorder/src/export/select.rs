@@ -49,7 +49,7 @@ pub fn each<E: From<Error>>(
     })
 }
 
-fn has_words(filter: &Filter) -> bool {
+pub(super) fn has_words(filter: &Filter) -> bool {
     match filter {
         Filter::Everything => false,
         Filter::All(filters) | Filter::Any(filters) => filters.iter().any(has_words),

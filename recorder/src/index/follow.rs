@@ -90,7 +90,7 @@ impl Index {
             made_by: MADE_BY.to_owned(),
             origin: origin(&view)?,
             size: to,
-            root: view.root_at(to)?,
+            root: view.stamp_at(to)?,
         };
         conn.prepare_cached("INSERT OR REPLACE INTO stamp VALUES (0, ?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
@@ -127,7 +127,7 @@ impl Stamp {
         Ok(self.made_by == MADE_BY
             && self.size <= view.size()
             && self.origin == origin(view)?
-            && self.root == view.root_at(self.size)?)
+            && self.root == view.stamp_at(self.size)?)
     }
 }
 

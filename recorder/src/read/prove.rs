@@ -18,6 +18,14 @@ impl View<'_> {
         }
     }
 
+    /// What an index is stamped with: the root over the first `size` records, or nothing where the records rest on no tree.
+    pub(crate) fn stamp_at(&self, size: u64) -> Result<Hash> {
+        match self.part {
+            Some(_) => Ok(Hash::ZERO),
+            None => self.root_at(size),
+        }
+    }
+
     /// Returns the siblings that lead from a record to the root over the first `size` records, nearest first.
     pub fn inclusion(&self, seq: Seq, size: u64) -> Result<Vec<Hash>> {
         self.there(size)?;

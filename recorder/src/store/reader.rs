@@ -1,10 +1,13 @@
 //! Opening a log that someone else may be writing, or may have left behind.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags};
+use tacho_schemas::Hash;
+use tacho_schemas::content::Slot;
 
 use super::connect::{connect, sql, there};
 use super::{Snapshot, schema};
@@ -17,6 +20,24 @@ pub struct Reader {
     conn: Connection,
     /// What must not change, if the database is read without locks.
     still: Option<Still>,
+    /// Which records it has, if not all of a log.
+    part: Option<Part>,
+}
+
+/// Records of a log that were proven by other means than its tiles.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// Those that a verified bundle shows.
+    Excerpt {
+        /// How many the log has.
+        size: u64,
+        /// The root over all of them.
+        root: Hash,
+        /// What is withheld of each.
+        withheld: HashMap<u64, Vec<Slot>>,
+    },
+    /// The first ones, up to where a log that is broken was verified.
+    First(u64),
 }
 
 impl Reader {
@@ -69,41 +90,85 @@ impl Reader {
         conn.execute_batch("PRAGMA query_only = ON;")
             .map_err(|e| sql("open", e))?;
         schema::check(&conn)?;
-        Ok(Self { conn, still })
+        Ok(Self {
+            conn,
+            still,
+            part: None,
+        })
+    }
+
+    /// Opens a log that is broken, to read what verification proved of it: the first `size` records, as long as nothing changes that
+    /// was there `before` it was verified.
+    pub fn open_proven(dir: &LogDir, size: u64, before: Still) -> Result<Self> {
+        let mut reader = Self::open(dir)?;
+        reader.still = Some(before);
+        reader.part = Some(Part::First(size));
+        Ok(reader)
+    }
+
+    /// What a verified bundle shows, in a database of which nobody else knows.
+    pub(crate) fn of_excerpt(conn: Connection, part: Part) -> Result<Self> {
+        let mut reader = Self::pinned(conn, None)?;
+        reader.part = Some(part);
+        Ok(reader)
+    }
+
+    /// Which records it has, if not all of a log.
+    pub(crate) fn part(&self) -> Option<&Part> {
+        self.part.as_ref()
     }
 
     /// Takes a snapshot: everything read from it is of one moment.
     pub fn snapshot(&self) -> Result<Snapshot<'_>> {
         let snapshot = Snapshot::begin(&self.conn)?;
         match &self.still {
-            Some(still) if *still != Still::now(&still.dir)? || still.dir.writer()?.is_some() => {
-                Err(Error::new(
-                    ErrorKind::Busy,
-                    "the log was written to since it was opened for reading",
-                )
-                .with_hint("open it again"))
-            }
+            Some(still) if self.part.is_some() && still.moved()? => Err(Error::new(
+                ErrorKind::Corrupt,
+                "the log was written to since it was verified",
+            )
+            .with_hint("verify it again")),
+            Some(still) if still.moved()? => Err(Error::new(
+                ErrorKind::Busy,
+                "the log was written to since it was opened for reading",
+            )
+            .with_hint("open it again")),
             _ => Ok(snapshot),
         }
     }
 }
 
-/// A database that lies still: the same file, of the same length, changed at the same time.
-#[derive(Debug, Eq, PartialEq)]
-struct Still {
+/// A database that lies still: the same file and write-ahead log, of the same length, changed at the same time. What counts is the
+/// time of the last change to the file or its entry, which nobody but the system sets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Still {
     dir: LogDir,
-    file: (u64, u64, u64),
-    changed: (i64, i64),
+    files: [Option<Mark>; 2],
 }
 
+/// Device, number, length, and when it changed.
+type Mark = (u64, u64, u64, i64, i64);
+
 impl Still {
-    fn now(dir: &LogDir) -> Result<Self> {
+    /// What lies there now.
+    pub fn now(dir: &LogDir) -> Result<Self> {
         let path = dir.database();
         let meta = std::fs::symlink_metadata(&path).map_err(|e| Error::io("open", &path, e))?;
+        let wal = std::fs::symlink_metadata(dir.wal()).ok();
+        let mark = |meta: &std::fs::Metadata| {
+            let (dev, ino, len) = (meta.dev(), meta.ino(), meta.len());
+            (dev, ino, len, meta.ctime(), meta.ctime_nsec())
+        };
         Ok(Self {
             dir: dir.clone(),
-            file: (meta.dev(), meta.ino(), meta.len()),
-            changed: (meta.mtime(), meta.mtime_nsec()),
+            // An empty one says nothing, and comes and goes with readers.
+            files: [
+                Some(mark(&meta)),
+                wal.filter(|meta| meta.len() > 0).as_ref().map(mark),
+            ],
         })
+    }
+
+    fn moved(&self) -> Result<bool> {
+        Ok(*self != Self::now(&self.dir)? || self.dir.writer()?.is_some())
     }
 }

@@ -82,6 +82,25 @@ impl Switch {
         }
     }
 
+    /// For whom there are leases, fresh or not, ascending.
+    pub fn leases(&self) -> Result<Vec<Target>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io("read", &self.dir, e)),
+        };
+        let names = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            match name.strip_prefix(LEASE)? {
+                "all" => Some(Target::All),
+                rest => Target::from_flag(&format!("{}{rest}", super::KILLED)),
+            }
+        });
+        let mut targets: Vec<Target> = names.collect();
+        targets.sort();
+        Ok(targets)
+    }
+
     /// Grants or renews a lease.
     pub fn grant(&self, target: &Target, boot: [u8; 16], until: u64) -> Result<()> {
         let path = self.dir.join(lease_name(target));

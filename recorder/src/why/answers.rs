@@ -23,6 +23,16 @@ fn absent(text: impl Into<String>) -> Statement {
     Statement::Absent { text: text.into() }
 }
 
+/// A thing with its article.
+fn a(thing: &str) -> String {
+    let article = if thing.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {thing}")
+}
+
 impl About<'_> {
     pub(super) fn what_happened(&self) -> Vec<Statement> {
         let record = self.record;
@@ -113,8 +123,8 @@ impl About<'_> {
                 .collect();
                 return Ok(match said.is_empty() {
                     true => vec![absent(format!(
-                        "a {} carries no rationale of its own",
-                        self.record.kind
+                        "{} carries no rationale of its own",
+                        a(self.record.kind.name())
                     ))],
                     false => said,
                 });
@@ -434,12 +444,26 @@ impl About<'_> {
                 text: doubt.clone(),
             })
             .collect();
+        let rests_on = self.view.rests_on();
+        let rests_on = rests_on
+            .unwrap_or_else(|| format!("and the tree with the root {} holds it", self.view.root()));
         statements.push(fact(format!(
-            "record {seq} of {}: its {} bytes are the leaf {leaf}, and the tree with the root {} holds it",
+            "record {seq} of {}: its {} bytes are the leaf {leaf}, {rests_on}",
             self.view.size(),
             self.shown.bytes.len(),
-            self.view.root()
         )));
+        if !self.shown.withheld.is_empty() {
+            let slots: Vec<_> = self
+                .shown
+                .withheld
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            statements.push(absent(format!(
+                "withheld from this bundle, each proven by its commitment alone: {}",
+                slots.join(", ")
+            )));
+        }
         let held = self
             .shown
             .row

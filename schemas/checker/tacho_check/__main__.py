@@ -1,9 +1,11 @@
-"""python -m tacho_check LOG: checks one log and says what was found."""
+"""python -m tacho_check LOG: checks one log, or one bundle, and says what was found."""
 
 import argparse
 import json
+import os
 import sys
 
+from . import bundle
 from .keys import fingerprint, trusted
 from .log import CannotRead, Log, read_plain
 from .marks import marks
@@ -19,8 +21,8 @@ def safe(text):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="python -m tacho_check", description="Checks a Tachograph log.")
-    parser.add_argument("log", help="the log's directory")
+    parser = argparse.ArgumentParser(prog="python -m tacho_check", description="Checks a Tachograph log, or a bundle of one.")
+    parser.add_argument("log", help="the log's directory, or the bundle's file")
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
         "--trust", metavar="KEY", help="the identity key: its fingerprint (SHA256:…), 64 hex digits, or a PEM file"
@@ -113,15 +115,23 @@ def main():
     options = arguments()
     try:
         wanted, held = trust(options), kept(options.against)
-        with Log(options.log) as log:
-            verdict = judge(log, wanted, held)
+        head = None
+        if os.path.isdir(options.log):
+            with Log(options.log) as log:
+                verdict = judge(log, wanted, held)
+        else:
+            verdict, head = bundle.judge(options.log, wanted, held)
     except (CannotRead, OSError, MemoryError) as error:
         print(f"tacho_check: {safe(str(error)) or 'out of memory'}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(as_json(verdict), indent=2))
     else:
-        print("\n".join(safe(line) for line in as_text(verdict)))
+        lines = list(as_text(verdict))
+        if head:
+            says = f"bundle        {head[333]} records chosen by {head[332]!r}, {head[334]} more because others need them, as it says"
+            lines.insert(1, says)
+        print("\n".join(safe(line) for line in lines))
     return verdict.exit
 
 

@@ -21,12 +21,15 @@ class Tree:
         self._peaks = []  # (leaves, hash), the widest first
 
     def add(self, leaf):
-        width, node = 1, leaf
+        self.add_subtree(1, leaf)
+
+    def add_subtree(self, width, node):
+        """Adds so many leaves at once, of which only the root is known. The size is a multiple of the width."""
+        self.size += width
         while self._peaks and self._peaks[-1][0] == width:
             node = node_hash(self._peaks.pop()[1], node)
             width *= 2
         self._peaks.append((width, node))
-        self.size += 1
 
     def root(self):
         if not self._peaks:
@@ -35,6 +38,16 @@ class Tree:
         for _, left in reversed(self._peaks[:-1]):
             node = node_hash(left, node)
         return node
+
+
+def covers(start, end):
+    """The widths of the largest complete subtrees that cover the leaves from `start` to before `end`, from the left."""
+    while start < end:
+        width = 1 << (end - start).bit_length() - 1
+        if start:
+            width = min(width, start & -start)
+        yield width
+        start += width
 
 
 TILE = 256

@@ -131,7 +131,7 @@ class Judge:
         message = hashes.signed("commit", canon.encode(said))
         if key and not (isinstance(signature, bytes) and keys.verify(key, signature, message)):
             return self.breach("commit", None, f"{name}: its signature does not verify")
-        if state and state.root == said[61] and state.head == said[322] and not may_be_boot(said[321], said[60], state):
+        if state and state.root == said[61] and state.head in (None, said[322]) and not may_be_boot(said[321], said[60], state):
             return self.breach("commit", None, f"{name}: names record {said[321]} as the last boot, not {state.boot}")
         return self.fits(name, said[60], said[61], said[322], outside, "forked")
 
@@ -141,7 +141,10 @@ class Judge:
             what = f"{name}: {size} records were signed, but the log ends after {self.walk.tree.size}"
             self.up_to("truncated", self.walk.tree.size, what)
             return False
-        if state.root != root or head not in (None, state.head):
+        if state.root is None:
+            self.breach("bundle", None, f"{name}: is of size {size}, and the bundle does not show the tree at that size")
+            return False
+        if state.root != root or head is not None and state.head not in (None, head):
             what = f"{name}: another history was signed at size {size}"
             if outside:
                 self.up_to("forked", size - 1, what, OUTSIDE)

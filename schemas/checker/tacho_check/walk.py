@@ -112,7 +112,7 @@ class Walk:
             if value[record.SEQ] != seq:
                 misnumbered = True
                 self.at("sequence", seq, f"record {seq} says that it is another")
-            if value[record.PREV] != self.head:
+            if self.head is not None and value[record.PREV] != self.head:
                 where = seq if misnumbered or seq == 0 else seq - 1
                 self.at("chain", where, f"record {seq} does not follow the one before it")
                 # From here on the chain is held to what the record says, so that one break is found once.
@@ -120,13 +120,19 @@ class Walk:
             self.meaning(seq, number, data, value, vault)
         else:
             vault.take(number)
-        self.head = hashes.chain(self.head, data)
+        # Behind hidden records of a bundle the chain is taken up from what the record says.
+        before = value[record.PREV] if self.head is None and value is not None else self.head
+        self.head = None if before is None else hashes.chain(before, data)
         leaf = tree.leaf_hash(data)
         self.tree.add(leaf)
         self.tiled.add(leaf)
-        if seq + 1 in self.wanted:
+        self.look()
+
+    def look(self):
+        size = self.tree.size
+        if size in self.wanted:
             of_epoch = self.epoch, self.epoch_key, self.log_key
-            self.states[seq + 1] = State(self.tree.root(), self.head, *of_epoch, self.boot, self.unclear)
+            self.states[size] = State(self.tree.root(), self.head, *of_epoch, self.boot, self.unclear)
 
     def not_read(self, seq):
         self.all_read = False
@@ -138,7 +144,7 @@ class Walk:
         held = None
         if row is not None:
             try:
-                held = vault_row(row)
+                held = self.read_row(row)
             except Broken as error:
                 self.at("content", seq, f"the vault row of {seq} cannot be read: {error}")
                 held = False
@@ -169,6 +175,10 @@ class Walk:
             self.references[key] = None if key in self.references else number  # no two records bear the same
         if held is not False:
             self.content(seq, kind, value, held or {})
+
+    @staticmethod
+    def read_row(row):
+        return vault_row(row)
 
     # Genesis, seals and keys
 
@@ -216,6 +226,8 @@ class Walk:
             bad("seal", f"the seal at {seq} has another root than the records before it")
         if not self.signed(value, body, "seal", self.epoch_key):
             bad("signature", f"the signature inside record {seq} does not verify")
+        if body[record.NEXT_KEY] in self.epoch_keys.values():
+            bad("seal", f"the seal at {seq} names a key that was used before")
         if good:
             self.good.add(seq + 1)
         self.open_epoch(self.epoch + 1, body[record.NEXT_KEY], seq + 1)
@@ -237,6 +249,8 @@ class Walk:
             if body[record.EPOCH] != self.epoch + 1:
                 what = f"record {seq} begins epoch {body[record.EPOCH]}, but epoch {self.epoch} is open"
                 self.up_to("key", seq, what)
+            if body[record.PUBLIC_KEY] in self.epoch_keys.values():
+                self.up_to("key", seq, f"record {seq} begins an epoch with a key that was used before")
             self.open_epoch(self.epoch + 1, body[record.PUBLIC_KEY], seq)
         elif role in (record.LOG_ROLE, record.EPOCH_ROLE):
             self.up_to("key", seq, f"record {seq} does to a key what is not foreseen")
@@ -253,14 +267,14 @@ class Walk:
             if number < 0:
                 continue
             if number not in fields:
-                self.hole(seq, f"field {number}")
+                self.lacks(seq, "field", number)
             elif hashes.commitment("content", fields[number][0], kind, number, fields[number][1]) != commitment:
                 self.at("content", seq, f"field {number} of {seq} is not what was committed to")
             else:
                 self.verdict.opened += 1
         for place, artefact in enumerate(artefacts):
             if place not in places:
-                self.hole(seq, f"artefact {place}")
+                self.lacks(seq, "artefact", place)
                 continue
             salt, descriptor = places[place]
             role = artefact[record.ROLE]
@@ -272,10 +286,10 @@ class Walk:
             if fault:
                 self.at("artefact", seq, f"artefact {place} of {seq} {fault}")
 
-    def hole(self, seq, what):
+    def lacks(self, seq, sort, number):
         # No erasure excuses a hole yet: its signature has no statement that could be checked (verify.md).
         self.verdict.missing += 1
-        self.at("hole", seq, f"{what} of {seq} is gone")
+        self.at("hole", seq, f"{sort} {number} of {seq} is gone")
 
     def use(self, packed, seq):
         """Notes that a record, or none that was understood, names an artefact; says what is wrong with the descriptor."""

@@ -1,6 +1,6 @@
 //! The end of a verification: what was signed about the log, held against the log.
 
-use super::{Anchor, Authenticity, Boots, Breach, Completeness, Fold, Report};
+use super::{Anchor, Authenticity, Boots, Breach, Completeness, Fold, Integrity, Report};
 use crate::body::log::Genesis;
 use crate::checkpoint::{self, Signed};
 use crate::hash::Hash;
@@ -121,8 +121,9 @@ impl Fold {
 
     /// Reports without an end: what was to be read cannot be, so nothing that was signed can be held against it and nothing is proven.
     pub fn abandon(mut self, breach: Breach, what: impl Into<String>) -> Report {
+        // What was found before is not said: of bytes that may all be others it would be said of nothing.
+        self.integrity = Integrity::default();
         self.breach(breach, None, what);
-        (self.integrity.first_bad, self.integrity.proven) = (None, 0);
         let completeness = Completeness::OpenTail;
         self.report(0, Authenticity::Failed, completeness)
     }

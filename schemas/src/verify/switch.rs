@@ -214,6 +214,8 @@ pub struct Fold {
     /// What a kill may still hear an outcome of.
     actions: BTreeMap<Seq, Asked>,
     people: BTreeMap<Fingerprint, (HumanKey, Id)>,
+    /// A policy is in force.
+    ruled: bool,
     /// An unclean start that no gap explains yet.
     down: Option<Seq>,
     next: u64,
@@ -300,12 +302,16 @@ impl Fold {
                 }
             }
             Body::Alarm(_) => {
-                for cause in record.causes.iter().flatten() {
-                    if let Some(kill) = self.open.get_mut(cause) {
-                        kill.settled = true;
+                for cause in record.causes() {
+                    if let Some(kill) = self.open.get_mut(cause)
+                        && !std::mem::replace(&mut kill.settled, true)
+                    {
+                        self.tally(4).holds(seq);
                     }
                 }
             }
+            // The first one changes none.
+            Body::Policy(_) if !std::mem::replace(&mut self.ruled, true) => {}
             Body::Policy(policy) => {
                 let open: Vec<Seq> = self.open.keys().copied().collect();
                 for kill in open {
@@ -464,13 +470,28 @@ impl Fold {
         }
     }
 
+    /// Whose signature it is, if it is over this kill by a key that is enrolled.
+    fn signer(&self, kill: &Kill, act: &Act) -> Option<Id> {
+        let (key, holder) = self.people.get(&act.key)?;
+        let text = std::str::from_utf8(act.statement.as_slice()).ok()?;
+        let statement: Statement = text.parse().ok()?;
+        let scope = match (&kill.target, kill.about) {
+            (Some(id), None) => format!("{}:{id}", kill.scope),
+            (None, Some(seq)) => format!("{}:{seq}", kill.scope),
+            _ => kill.scope.to_string(),
+        };
+        if (statement.verb, statement.scope, statement.key) != (Verb::Kill, Some(scope), act.key) {
+            return None;
+        }
+        let sshsig = act.sshsig.as_slice();
+        key.verify(NAMESPACE, text.as_bytes(), sshsig).ok()?;
+        Some(holder.clone())
+    }
+
     fn kill(&mut self, record: &Record, kill: &Kill, leaf: Hash) {
         self.kills = self.kills.saturating_add(1);
-        let signer = kill
-            .act
-            .as_ref()
-            .and_then(|act| self.people.get(&act.key))
-            .map(|(_, holder)| holder.clone());
+        // A signature that does not hold makes nobody the initiator: else one could put it on somebody else.
+        let signer = kill.act.as_ref().and_then(|act| self.signer(kill, act));
         let open = Open {
             scope: kill.scope,
             id: kill.target.clone(),

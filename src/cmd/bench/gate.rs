@@ -27,6 +27,9 @@ use crate::term::{Failure, Term};
 /// Rules of the policy that is asked.
 const RULES: usize = 100;
 
+/// The agent's id.
+pub(super) const AGENT: &str = "bench";
+
 /// Agents that ask at once.
 const AGENTS: usize = 64;
 
@@ -107,7 +110,8 @@ fn rules() -> String {
 }
 
 /// A gate behind its doors.
-struct Open {
+pub(super) struct Open {
+    pub(super) switch: Switch,
     gate: Arc<Gate>,
     socket: PathBuf,
     work: PathBuf,
@@ -116,9 +120,10 @@ struct Open {
 }
 
 impl Open {
-    fn make(ground: &Ground) -> Result<Self, Failure> {
+    pub(super) fn make(ground: &Ground) -> Result<Self, Failure> {
         let log = ground.log("gate")?;
-        Switch::of(log.path(), log.origin().clone()).create()?;
+        let switch = Switch::of(log.path(), log.origin().clone());
+        switch.create()?;
         let work = ground.at("work");
         place::make_private(&work)?;
         let wanted = Wanted::Rules("bench".to_owned(), rules());
@@ -130,7 +135,7 @@ impl Open {
             door: Door::Reviewers,
         };
         let open = OpenSession {
-            agent: Id::new("bench")?,
+            agent: Id::new(AGENT)?,
             workspace: work.to_string_lossy().into_owned(),
             harness: None,
             harness_version: None,
@@ -160,6 +165,7 @@ impl Open {
             return Err(Failure::new("the gate did not start"));
         }
         Ok(Self {
+            switch,
             gate,
             socket,
             work,
@@ -168,7 +174,7 @@ impl Open {
         })
     }
 
-    fn read(&self) -> String {
+    pub(super) fn read(&self) -> String {
         let path = self.work.join("README.md");
         let input = serde_json::json!({ "file_path": path });
         self.call("Read", &input)
@@ -211,6 +217,20 @@ impl Open {
         Ok(samples)
     }
 
+    /// Asks once, over a connection of its own, as a hook does.
+    pub(super) fn once(&self, body: &str) -> Result<String, Failure> {
+        let failed = |e: std::io::Error| Failure::new(format!("the gate does not answer: {e}"));
+        let mut stream = UnixStream::connect(&self.socket).map_err(failed)?;
+        let question = format!(
+            "POST /v1/decide HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(question.as_bytes()).map_err(failed)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(failed)?;
+        Ok(answer)
+    }
+
     fn ask_at_once(&self, time: Duration) -> Result<u64, Failure> {
         let (body, all) = (self.read(), AtomicU64::new(0));
         std::thread::scope(|scope| {
@@ -234,7 +254,7 @@ impl Open {
         Ok(all.into_inner())
     }
 
-    fn close(self) -> Result<(), Failure> {
+    pub(super) fn close(self) -> Result<(), Failure> {
         let _ = self.stop.send(true);
         match self.thread.join() {
             Ok(served) => served?,

@@ -96,7 +96,7 @@ impl Row {
         json!({
             "what": self.what, "floor_name": self.floor_name, "floor": self.floor, "ours": self.ours, "unit": self.unit,
             "ratio": self.floor.map(|_| self.ratio), "budget": self.budget_text(), "reach": self.reach,
-            "pass": self.passes(),
+            "pass": (!self.budget.is_empty()).then(|| self.passes()),
         })
     }
 }
@@ -136,7 +136,11 @@ pub(super) fn print(
         let ratio = row
             .floor
             .map_or("-".to_owned(), |_| format!("{:.2} x", row.ratio));
-        let verdict = if row.passes() { "pass" } else { "short" };
+        let verdict = match (row.budget.is_empty(), row.passes()) {
+            (true, _) => "",
+            (_, true) => "pass",
+            (_, false) => "short",
+        };
         lines.push([
             row.what.clone(),
             floor,

@@ -1,5 +1,6 @@
 //! `tacho bench verify`.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -146,19 +147,26 @@ fn open(path: &Path) -> Result<f64, Failure> {
     Ok(median(samples))
 }
 
-/// What a process that only verifies says of itself.
+/// What a process that does one thing says of itself.
 #[derive(Debug, Deserialize)]
-struct Child {
-    peak_kib: u64,
+pub(super) struct Child {
+    pub(super) peak_kib: u64,
+    /// How long the work took, in seconds, without the start of the process.
+    #[serde(default)]
+    pub(super) seconds: f64,
 }
 
 fn ask_child(log: &Path) -> Result<Child, Failure> {
-    let failed =
-        |why: String| Failure::new(format!("cannot verify in a process of its own: {why}"));
+    in_process(&[log.as_os_str()])
+}
+
+/// Runs `bench child` with these arguments.
+pub(super) fn in_process(args: &[&OsStr]) -> Result<Child, Failure> {
+    let failed = |why: String| Failure::new(format!("cannot work in a process of its own: {why}"));
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
     let output = Command::new(program)
         .args(["bench", "child"])
-        .arg(log)
+        .args(args)
         .output()
         .map_err(|e| failed(e.to_string()))?;
     if !output.status.success() {
@@ -172,7 +180,13 @@ pub(super) fn child(log: &Path, term: &mut Term) -> Result<Exit, Failure> {
         threads: THREADS,
         ..Question::default()
     };
+    let began = Instant::now();
     let report = audit(&LogDir::open(log)?, &question, |_, _| ())?;
+    say(began.elapsed(), report.has_integrity(), term)
+}
+
+/// Says what a process took so far.
+pub(super) fn say(time: Duration, good: bool, term: &mut Term) -> Result<Exit, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")
         .map_err(|e| Failure::new(format!("cannot read /proc/self/status: {e}")))?;
     let peak = status
@@ -180,8 +194,8 @@ pub(super) fn child(log: &Path, term: &mut Term) -> Result<Exit, Failure> {
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
         .and_then(|number| number.trim().parse::<u64>().ok())
         .ok_or_else(|| Failure::new("the system does not say how much memory was used"))?;
-    term.line(json!({"peak_kib": peak, "size": report.size}).to_string())?;
-    Ok(match report.has_integrity() {
+    term.line(json!({"peak_kib": peak, "seconds": time.as_secs_f64()}).to_string())?;
+    Ok(match good {
         true => Exit::Done,
         false => Exit::Negative,
     })

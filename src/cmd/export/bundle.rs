@@ -63,6 +63,22 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
+impl Args {
+    /// All of the records that meet a filter, into a file.
+    pub(crate) fn of(filter: String, out: PathBuf) -> Self {
+        Self {
+            filter,
+            since: None,
+            until: None,
+            incident: None,
+            hide: Hide::default(),
+            against: Vec::new(),
+            json: false,
+            out,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
     if args.out.as_os_str() == "-" {
         return Err(

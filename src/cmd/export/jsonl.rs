@@ -1,5 +1,7 @@
 //! `tacho export jsonl`: records as JSON Lines.
 
+use std::path::PathBuf;
+
 use tacho_recorder::export::line::Lines;
 
 use super::out::{self, Choice, From, Hide, Out};
@@ -23,9 +25,23 @@ pub(crate) struct Args {
     hide: Hide,
 }
 
+impl Args {
+    /// All of the records that meet a filter, into a file.
+    pub(crate) fn of(filter: String, out: PathBuf) -> Self {
+        Self {
+            choice: Choice::of(filter, out),
+            hide: Hide::default(),
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
+    write(args, &From::open(place)?, term)
+}
+
+/// Writes what was opened.
+pub(crate) fn write(args: &Args, from: &From, term: &mut Term) -> Result<Exit, Failure> {
     let mut lines = Lines::new(args.hide.withhold()?);
-    let from = From::open(place)?;
     let out = Out::open(args.choice.out())?;
     let chosen = from.stream(
         (&args.choice, out),

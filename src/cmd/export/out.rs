@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use tacho_recorder::audit::{Question, audit};
 use tacho_recorder::export::Losses;
 use tacho_recorder::export::whole::Whole;
 use tacho_recorder::export::withhold::Withhold;
 use tacho_recorder::filter::{Filter, FilterError};
+use tacho_recorder::store::Still;
 use tacho_recorder::{Clock, Reader, SystemClock, export};
 use tacho_recorder::{LogDir, read::Shown, read::View};
 use tacho_schemas::Time;
@@ -32,6 +34,10 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    pub(crate) fn of(filter: String, out: PathBuf) -> Self {
+        Self { filter, out }
+    }
+
     /// Where the export goes.
     pub(crate) fn out(&self) -> &Path {
         &self.out
@@ -39,7 +45,7 @@ impl Choice {
 }
 
 /// Text and files that do not leave.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub(crate) struct Hide {
     /// Leave out these fields of text and roles of artefacts, or `all`; their commitments stay
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -119,6 +125,20 @@ impl From {
     pub(crate) fn open(place: &Place) -> Result<Self, Failure> {
         let dir = place.open_to_read()?;
         let reader = place::reader(&dir)?;
+        let size = View::new(&reader)?.size();
+        Ok(Self { dir, reader, size })
+    }
+
+    /// Opens what verification proves of a log that is broken; all of it is verified once more for that.
+    pub(crate) fn proven(place: &Place, term: &Term) -> Result<Self, Failure> {
+        let dir = place.open_to_read()?;
+        let before = Still::now(&dir)?;
+        let mut progress = term.progress("verifying");
+        let report = audit(&dir, &Question::default(), |done, all| {
+            progress.show(done, all)
+        })?;
+        drop(progress);
+        let reader = Reader::open_proven(&dir, report.integrity.proven, before)?;
         let size = View::new(&reader)?.size();
         Ok(Self { dir, reader, size })
     }

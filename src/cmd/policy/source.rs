@@ -42,6 +42,11 @@ pub(super) fn policy(named: Option<&str>, place: &Place) -> Result<Policies, Fai
     self::named(Preset::Solo.name())
 }
 
+/// A preset.
+pub(crate) fn policy_of(preset: Preset) -> Result<Policies, Failure> {
+    parse(preset.name(), preset.text())
+}
+
 /// A preset, or a file.
 fn named(name: &str) -> Result<Policies, Failure> {
     let (name, text) = match Preset::from_name(name) {
@@ -94,7 +99,7 @@ pub(super) fn counts(via: Via) -> bool {
 }
 
 /// The policy in force at the end of the log, or the one with this digest.
-pub(super) fn in_force(
+pub(crate) fn in_force(
     view: &View<'_>,
     digest: Option<Hash>,
 ) -> Result<Option<(Seq, Policies)>, Failure> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tacho_recorder::ErrorKind;
 use tacho_recorder::gate::client::Client;
 use tacho_recorder::gate::wire::{CloseSession, GateStatus, OpenSession, SessionOpened};
 use tacho_recorder::hook::Agent;
@@ -51,7 +52,11 @@ impl Session {
                 }
                 None
             }
-            Err(_) => Some(start(dir.path(), preset, &client)?),
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                Some(start(dir.path(), preset, &client)?)
+            }
+            // One is there and does not answer, e.g. since its disk stands still: a second could not own the log.
+            Err(error) => return Err(error.into()),
         };
         let program = argv
             .first()

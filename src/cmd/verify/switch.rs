@@ -13,7 +13,7 @@ use crate::term::{Failure, Term, Tone, count, safe};
 const DAY: i64 = 86_400_000_000_000;
 
 /// Asks the records.
-pub(super) fn ask(dir: &LogDir, drill_days: Option<u16>) -> Result<Report, Failure> {
+pub(crate) fn ask(dir: &LogDir, drill_days: Option<u16>) -> Result<Report, Failure> {
     let reader = place::reader(dir)?;
     let view = View::new(&reader)?;
     let mut fold = Fold::new();

@@ -266,7 +266,10 @@ impl Mind<'_> {
         let Some(after) = artefact(&view, &shown, Artefact::After)? else {
             return Ok(Err(format!("of #{seq} the bytes after it were not kept")));
         };
-        let way = self.way_back(&view, &shown, body)?;
+        // The search on the way takes a moment of its own.
+        drop(view);
+        let way = self.way_back(&shown, body)?;
+        let view = View::new(&self.reader)?;
         let earlier = match against {
             Against::Approved => way.iter().find(|seq| {
                 let record = view.record(**seq).ok().and_then(|s| s.meaning.ok());
@@ -296,7 +299,7 @@ impl Mind<'_> {
     }
 
     /// Earlier changes of the same part, the newest first.
-    fn way_back(&self, view: &View<'_>, shown: &Shown, body: &Mutation) -> Result<Vec<Seq>, Error> {
+    fn way_back(&self, shown: &Shown, body: &Mutation) -> Result<Vec<Seq>, Error> {
         let mut way = Vec::new();
         let path = shown.text(Field::Path).map(str::to_owned);
         let same = |other: &Shown| -> bool {
@@ -313,6 +316,7 @@ impl Mind<'_> {
         }
         // By the lineage where there is one, else by the path.
         if let Some(mut at) = generation {
+            let view = View::new(&self.reader)?;
             for _ in 0..STEPS {
                 let Ok(Body::Generation(found)) = view.record(at)?.meaning.map(|r| r.body) else {
                     break;
@@ -341,9 +345,7 @@ impl Mind<'_> {
             range: 0..shown.seq.0,
             order: Order::NewestFirst,
         };
-        // The search takes a moment of its own.
-        let reader = tacho_recorder::Reader::open(self.dir)?;
-        self.index.search(&reader, &query, |other| {
+        self.index.search(&self.reader, &query, |other| {
             if same(&other) {
                 way.push(other.seq);
             }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tacho_recorder::Error;
 use tacho_recorder::links;
-use tacho_recorder::read::{Shown, View};
+use tacho_recorder::read::{HIDDEN, Shown, View};
 use tacho_recorder::why::{self, Explanation, Stage, Statement};
 use tacho_schemas::content::Field;
 use tacho_schemas::record::Record;
@@ -38,8 +38,11 @@ impl Mind<'_> {
     pub(super) fn explain(&mut self, seq: Seq) -> Result<Explained, Error> {
         let view = View::new(&self.reader)?;
         let shown = view.record(seq)?;
-        if shown.meaning.is_err() {
-            let lines = raw(&view, &shown);
+        if let Err(why) = &shown.meaning {
+            let lines = match why == HIDDEN {
+                true => not_shown(seq),
+                false => raw(&view, &shown),
+            };
             return Ok(Explained {
                 row: Row::of(&shown),
                 whole: lines.clone(),
@@ -231,7 +234,13 @@ fn state(statement: &Statement, most: usize, lines: &mut Vec<Line>) {
         } => {
             let mut line = Line::new(Role::Dim, format!("{link:<11} "))
                 .with(Role::Accent, format!("#{seq}"))
-                .with(Role::Text, format!(" {kind} by {}", said(by)));
+                .with(
+                    Role::Text,
+                    match by.is_empty() {
+                        true => format!(" {kind}"),
+                        false => format!(" {kind} by {}", said(by)),
+                    },
+                );
             if !words.is_empty() {
                 line = line.with(Role::Claim, format!("  “{}”", said(words)));
             }
@@ -287,6 +296,22 @@ fn step(stage: &Stage, of: Seq, lines: &mut Vec<Line>) {
         };
         lines.push(line.indent(MARGIN + 3).link(step.seq));
     }
+}
+
+/// A record that a bundle proves and does not show.
+fn not_shown(seq: Seq) -> Vec<Line> {
+    let line = |role, text: String| Line::new(role, text).indent(MARGIN).hang(2);
+    let mut what = line(
+        Role::Dim,
+        format!("∅ #{seq} {}", HIDDEN.trim_start_matches("it ")),
+    );
+    what.label = Some("What");
+    let mut proof = line(
+        Role::Fact,
+        "it is under the root that the bundle proves, as one of a run of which only hashes are there".to_owned(),
+    );
+    proof.label = Some("Proof");
+    vec![what, Line::default(), proof]
 }
 
 /// A record that this version does not understand, as far as it can be read.

@@ -1,14 +1,15 @@
 //! Keys, checkpoints, clocks, disk: what can be said of a log without reading all of it.
 
-use tacho_recorder::Error;
 use tacho_recorder::checkpoints;
 use tacho_recorder::read::View;
+use tacho_recorder::{Error, LogDir};
 use tacho_schemas::Time;
+use tacho_schemas::bundle::Told;
 use tacho_schemas::sign::Fingerprint;
 
-use super::Mind;
+use super::{Mind, Place};
 use crate::ask::Trouble;
-use crate::text::said;
+use crate::text::{count, moment, said, thousands};
 
 /// The newest epochs that are told of.
 const EPOCHS: usize = 64;
@@ -29,6 +30,8 @@ pub(crate) struct Health {
     pub(crate) indexed: u64,
     pub(crate) private_index: Option<String>,
     pub(crate) last_time: Option<Time>,
+    /// What a bundle says of itself, in sentences with their names.
+    pub(crate) bundle: Option<Vec<(&'static str, String)>>,
 }
 
 /// Whose log it is.
@@ -46,7 +49,11 @@ pub(crate) struct Keys {
 impl Mind<'_> {
     pub(super) fn health(&mut self) -> Result<Health, Error> {
         // Read before the records: then they are there.
-        let newest = checkpoints::newest(self.dir);
+        let (dir, told) = match self.place {
+            Place::Log(dir) => (Some(dir), None),
+            Place::Bundle(told, shown) => (None, Some(of_bundle(told, shown))),
+        };
+        let newest = dir.map_or(Ok(None), checkpoints::newest);
         let view = View::new(&self.reader)?;
         let note = newest.as_ref().ok().and_then(Option::as_ref);
         let history = view.history(note, EPOCHS);
@@ -84,24 +91,97 @@ impl Mind<'_> {
             .and_then(|s| s.meaning.ok())
             .map(|r| r.time);
         Ok(Health {
-            path: said(&self.dir.path().display().to_string()),
+            path: dir.map_or(String::new(), |dir| said(&dir.path().display().to_string())),
             now: Time(self.clock.wall_ns()),
             keys: keys.map_err(|error| Trouble::from(&error)),
             checkpoint,
             size: view.size(),
-            disk: self.dir.free_bytes().ok(),
-            database: std::fs::metadata(self.dir.database())
-                .ok()
+            disk: dir.and_then(|dir| dir.free_bytes().ok()),
+            database: dir
+                .and_then(|dir| std::fs::metadata(dir.database()).ok())
                 .map(|meta| meta.len()),
-            writer: self.dir.writer()?.map(|writer| match writer.pid {
-                Some(pid) => format!("process {pid}"),
-                None => "a process that does not say its number".to_owned(),
-            }),
+            writer: dir
+                .map_or(Ok(None), LogDir::writer)?
+                .map(|writer| match writer.pid {
+                    Some(pid) => format!("process {pid}"),
+                    None => "a process that does not say its number".to_owned(),
+                }),
             indexed: self.index.size()?,
             private_index: self.index.why_private().map(said),
             last_time,
+            bundle: told,
         })
     }
+}
+
+fn of_bundle(told: &Told, shown: u64) -> Vec<(&'static str, String)> {
+    let head = &told.head;
+    let hidden = head.size.saturating_sub(shown);
+    let mut all = vec![
+        ("log", said(head.origin.as_str())),
+        (
+            "shown",
+            format!(
+                "{} of {}; the others are proven to be there, and not shown",
+                thousands(shown),
+                count(head.size, "record")
+            ),
+        ),
+        (
+            "chosen",
+            match head.selection.is_empty() {
+                true => format!("{}: all of the log", count(head.chosen, "record")),
+                false => format!(
+                    "{}: {}",
+                    count(head.chosen, "record"),
+                    said(&head.selection)
+                ),
+            },
+        ),
+    ];
+    if hidden == 0 {
+        all.retain(|(name, _)| *name != "shown");
+    }
+    if head.support > 0 {
+        let because = told.because.iter();
+        let because: Vec<_> = because.map(|(why, many)| format!("{many} {why}")).collect();
+        let text = format!(
+            "{} because others need them ({})",
+            thousands(head.support),
+            because.join(", ")
+        );
+        all.push(("support", text));
+    }
+    let withheld: Vec<_> = head
+        .withhold
+        .iter()
+        .flatten()
+        .map(|name| said(name.as_str()))
+        .collect();
+    if !withheld.is_empty() {
+        all.push(("withheld", format!("on request: {}", withheld.join(", "))));
+    }
+    let losses: Vec<_> = told
+        .losses
+        .iter()
+        .map(|loss| {
+            format!(
+                "{} {}",
+                thousands(loss.count),
+                said(loss.what.as_str()).replace(['_', ':'], " ")
+            )
+        })
+        .collect();
+    if !losses.is_empty() {
+        all.push(("not in it", losses.join(", ")));
+    }
+    let made = format!(
+        "{} by {}, as it says itself",
+        moment(head.made),
+        said(head.software.as_str())
+    );
+    all.push(("written", made));
+    all
 }
 
 fn fingerprint(key: &tacho_schemas::sign::PublicKey) -> String {

@@ -10,10 +10,10 @@ use tacho_schemas::body::human::Answer;
 use tacho_schemas::body::work::Decision;
 use tacho_schemas::content::Field;
 use tacho_schemas::record::Via;
-use tacho_schemas::{Kind, Seq, Time};
+use tacho_schemas::{Hash, Kind, Seq, Time};
 
 use super::Mind;
-use crate::text::said;
+use crate::text::{said, said_lines};
 
 /// Holds that are looked at, the newest.
 const MOST: usize = 1000;
@@ -32,6 +32,10 @@ pub(crate) struct Hold {
     /// Which group, how many of how many.
     pub(crate) quorum: Vec<(String, u64, u64)>,
     pub(crate) deadline: Option<Time>,
+    /// What an answer is bound to.
+    pub(crate) digest: Option<Hash>,
+    /// All that goes into the tool, in lines: the agent's words.
+    pub(crate) input: Vec<String>,
     /// Nothing has answered it yet.
     pub(crate) waits: bool,
     /// What answered it.
@@ -81,7 +85,9 @@ impl Mind<'_> {
                     .map(first_line),
                 rules: said(&names(verdict.rules.iter().flatten())),
                 quorum: Vec::new(),
+                input: Vec::new(),
                 deadline: verdict.deadline,
+                digest: verdict.request_digest,
                 waits: true,
                 end: None,
                 is_claim: !matches!(record.via, Via::Gate | Via::Recorder),
@@ -119,6 +125,9 @@ impl Mind<'_> {
                     _ => {}
                 }
             }
+            if hold.waits {
+                hold.input = shown.text(Field::Input).map(laid_out).unwrap_or_default();
+            }
             let given = u64::try_from(signers.len()).unwrap_or(u64::MAX);
             for obligation in verdict.obligations.iter().flatten() {
                 let group = said(obligation.group.as_str());
@@ -138,6 +147,28 @@ fn target(shown: &tacho_recorder::read::Shown) -> &str {
     found
         .and_then(|text| text.lines().next())
         .unwrap_or_default()
+}
+
+/// What goes into a tool: JSON field by field, and a text of several lines as the lines it has.
+fn laid_out(input: &str) -> Vec<String> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(input) else {
+        return said_lines(input);
+    };
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        let name = said(&name);
+        match value {
+            serde_json::Value::String(text) if text.trim_end().contains('\n') => {
+                lines.push(format!("{name}:"));
+                lines.extend(said_lines(&text).iter().map(|line| format!("  {line}")));
+            }
+            serde_json::Value::String(text) => {
+                lines.push(format!("{name}: {}", said(text.trim_end_matches('\n'))));
+            }
+            other => lines.push(format!("{name}: {}", said(&other.to_string()))),
+        }
+    }
+    lines
 }
 
 fn first_line(text: &str) -> String {

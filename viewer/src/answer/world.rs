@@ -10,6 +10,7 @@ use tacho_schemas::{Kind, Seq, Time};
 
 use super::Mind;
 use super::diff::{artefact, mutation};
+use crate::ask::Kill;
 use crate::row::{Row, parts};
 use crate::text::{said, said_lines};
 
@@ -38,7 +39,7 @@ pub(crate) struct World {
     /// Holds that waited.
     pub(crate) holds: Vec<Seq>,
     /// What was switched off.
-    pub(crate) kills: Vec<(Seq, String, Time)>,
+    pub(crate) kills: Vec<Kill>,
     /// What was said or done last before it, in the same session.
     pub(crate) lately: Vec<Row>,
 }

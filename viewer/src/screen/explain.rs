@@ -65,6 +65,12 @@ impl Explain {
             .map(|explained| explained.brief.as_slice())
     }
 
+    /// All that is said about a record, if it is the one that is here.
+    pub(crate) fn whole(&self, seq: Seq) -> Option<&[Line]> {
+        let explained = self.explained.as_ref()?;
+        (explained.row.seq == seq).then_some(explained.whole.as_slice())
+    }
+
     /// All that is said, in plain lines.
     pub(crate) fn plain(&self) -> Result<Vec<String>, String> {
         match (&self.explained, &self.failed) {

@@ -55,7 +55,7 @@ impl App {
     /// All sentences.
     pub(crate) fn health_lines(&self, width: u16) -> Vec<Line> {
         let mut lines = Vec::new();
-        if let Some(trouble) = &self.trouble {
+        if let Some(trouble) = self.trouble.as_ref().or(self.refused.as_ref()) {
             say(
                 &mut lines,
                 "reading",
@@ -65,8 +65,14 @@ impl App {
             if let Some(next) = &trouble.next {
                 say(&mut lines, "", Role::Text, format!("next: {next}"));
             }
-            let text = "Nothing is shown that does not fit. It is tried again by itself.";
-            say(&mut lines, "", Role::Dim, text.to_owned());
+            let text = match (&self.trouble, self.proven()) {
+                (None, Some(proven)) if proven > 0 => format!(
+                    "Shown is what verification proved, #0 to #{}, and nothing after it; e writes it into a file.",
+                    thousands(proven - 1)
+                ),
+                _ => "Nothing is shown that does not fit. It is tried again by itself.".to_owned(),
+            };
+            say(&mut lines, "", Role::Dim, text);
             lines.push(Line::default());
         }
         match &self.verification {
@@ -126,7 +132,16 @@ pub(crate) fn report_lines(report: &Report, glyphs: &Glyphs, lines: &mut Vec<Lin
         );
         return;
     }
-    if integrity.count == 0 {
+    if let (0, Completeness::Excerpt { shown, .. }) = (integrity.count, &report.completeness) {
+        let text = format!(
+            "{ok} Each of the {} shown is as it was written, and in its place among #0 to #{}: {}, {} agree.",
+            count(*shown, "record"),
+            thousands(last),
+            count(integrity.seals, "seal"),
+            count(integrity.checkpoints, "checkpoint"),
+        );
+        say(lines, "integrity", Role::Ok, text);
+    } else if integrity.count == 0 {
         let text = format!(
             "{ok} Each of #0 to #{} is as it was written: {}, {}, {} agree.",
             thousands(last),
@@ -202,7 +217,10 @@ pub(crate) fn report_lines(report: &Report, glyphs: &Glyphs, lines: &mut Vec<Lin
         ),
         Completeness::Excerpt { shown, .. } => (
             Role::Hold,
-            format!("{hold} An excerpt: {} records are shown.", thousands(shown)),
+            format!(
+                "{hold} An excerpt: {} shown, and nothing is claimed of the others.",
+                count(shown, "record")
+            ),
         ),
         Completeness::OpenTail => (
             Role::Hold,
@@ -304,6 +322,12 @@ pub(crate) fn report_lines(report: &Report, glyphs: &Glyphs, lines: &mut Vec<Lin
 }
 
 fn glance_lines(health: &Health, lines: &mut Vec<Line>) {
+    if let Some(bundle) = &health.bundle {
+        for (label, text) in bundle {
+            say(lines, label, Role::Text, text.clone());
+        }
+        return;
+    }
     match &health.keys {
         Ok(keys) => {
             say(lines, "log", Role::Text, keys.origin.clone());

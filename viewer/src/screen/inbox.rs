@@ -51,6 +51,11 @@ impl Inbox {
         self.holds.as_deref().unwrap_or_default()
     }
 
+    /// The one that is chosen.
+    pub(crate) fn chosen(&self) -> Option<&Hold> {
+        self.holds().get(self.chosen)
+    }
+
     fn rows(&self) -> Vec<Shown<'_>> {
         let mut rows = Vec::new();
         let holds = self.holds.as_deref().unwrap_or_default();
@@ -111,7 +116,11 @@ impl App {
             1 => "1 request waits for a human".to_owned(),
             many => format!("{many} requests wait for a human"),
         };
-        pen.rule(title, title.y, &words, "read only");
+        let as_whom = match &self.options.signer {
+            Some(name) => format!("you sign as {name}"),
+            None => "read only".to_owned(),
+        };
+        pen.rule(title, title.y, &words, &as_whom);
         if holds.is_empty() {
             for (y, text) in (area.y + 1..).zip([
                 "A request is held when a rule asks for people. None was held so far in this log.",

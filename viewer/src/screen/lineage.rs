@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
-use tacho_schemas::Seq;
 use tacho_schemas::body::change::Fate;
+use tacho_schemas::{Kind, Seq};
 
 use super::Scroll;
 use crate::answer::lineage::{Graph, Node};
@@ -97,6 +97,11 @@ impl Lineage {
     }
 
     /// All generations, in plain lines.
+    /// The number of the lineage that is here.
+    pub(crate) fn number(&self) -> Option<Seq> {
+        self.graph.as_ref().map(|graph| graph.lineage)
+    }
+
     pub(crate) fn plain(&self) -> Vec<String> {
         let Some(graph) = &self.graph else {
             return vec!["no generation is recorded".to_owned()];
@@ -355,14 +360,7 @@ impl App {
                     self.open(Screen::Explain, seq);
                 }
             }
-            Action::Sort => {
-                self.lineage.order = self.lineage.order.next();
-                self.lineage.lay_out(self.glyphs);
-                self.lineage.scroll.top = 0;
-                if self.lineage.order != Order::Tree {
-                    self.choose_row(0);
-                }
-            }
+            Action::Sort => self.sort_by(self.lineage.order.next()),
             Action::Line => {
                 let name = here
                     .and_then(|at| self.lineage.node(at))
@@ -412,6 +410,49 @@ impl App {
         }
     }
 
+    /// Orders the generations, and goes to the first unless they stand as a tree.
+    pub(crate) fn sort_by(&mut self, order: Order) {
+        self.lineage.order = order;
+        self.lineage.lay_out(self.glyphs);
+        self.lineage.scroll.top = 0;
+        if order != Order::Tree {
+            self.choose_row(0);
+        }
+    }
+
+    /// The generation that a row of the timeline is, or ran under.
+    pub(crate) fn generation_here(&self) -> Option<Seq> {
+        if self.lineage.holds(self.cursor) {
+            return Some(self.cursor);
+        }
+        let row = self.timeline.row(self.cursor)?;
+        let nodes = &self.lineage.graph.as_ref()?.nodes;
+        // A change is of the generation that it made, which comes after it; a measurement of the one before.
+        let after = nodes.partition_point(|node| node.seq < row.seq);
+        let near = match row.kind {
+            Some(Kind::Mutation) => nodes.get(after),
+            _ => after.checked_sub(1).and_then(|before| nodes.get(before)),
+        };
+        row.generation.or(near.map(|node| node.seq))
+    }
+
+    /// Asks for the lineage around here where it only stands beside something else: once, and again for another one.
+    pub(crate) fn lineage_aside(&mut self) {
+        if self.lineage.none {
+            return;
+        }
+        let generation = self
+            .timeline
+            .row(self.cursor)
+            .and_then(|row| row.generation);
+        let other = generation.is_some_and(|seq| !self.lineage.holds(seq));
+        let near = generation.unwrap_or(self.cursor);
+        if (self.lineage.graph.is_none() || other) && self.lineage.asked != Some((near, 0)) {
+            self.lineage.asked = Some((near, 0));
+            self.ask(Ask::Lineage { near, shift: 0 });
+        }
+    }
+
     fn choose_row(&mut self, row: usize) {
         let node = self.lineage.rows.get(row).map(|row| row.node);
         if let Some(seq) = node
@@ -425,6 +466,11 @@ impl App {
     }
 
     pub(crate) fn draw_lineage(&mut self, pen: &mut Pen<'_>, area: Rect) {
+        self.draw_graph(pen, area, self.cursor);
+    }
+
+    /// The graph, with one generation chosen in it.
+    pub(crate) fn draw_graph(&mut self, pen: &mut Pen<'_>, area: Rect, at: Seq) {
         let mut area = area;
         let title = take_row(&mut area);
         let Some(graph) = &self.lineage.graph else {
@@ -450,7 +496,11 @@ impl App {
         };
         pen.rule(title, title.y, &words, &format!("{line} · s"));
         let columns = Columns::of(graph, &self.lineage.rows, area.width);
-        columns.head(pen, take_row(&mut area), &graph.metric);
+        let head = take_row(&mut area);
+        columns.head(pen, head, &graph.metric);
+        let clicks = columns.clicks(head);
+        self.hits
+            .extend(clicks.map(|(rect, order)| (rect, Hit::SortBy(order))));
         if self.lineage.rows.is_empty() {
             let text = match self.lineage.order {
                 Order::NoReason => "every change has a reason",
@@ -460,7 +510,7 @@ impl App {
             pen.text(area.x + 2, area.y, area.width, Role::Dim, text);
             return;
         }
-        let place = self.lineage.place(self.cursor);
+        let place = self.lineage.place(at);
         self.lineage
             .scroll
             .fit(self.lineage.rows.len(), area.height);
@@ -545,6 +595,22 @@ impl Columns {
         let change = gain + 9;
         let drift = change + self.lines;
         [graph, seq, name, score, gain, change, drift, drift + 7]
+    }
+
+    /// What a click on a column's head orders by.
+    fn clicks(&self, line: Rect) -> [(Rect, Order); 4] {
+        let [_, _, name, score, gain, change, _, words] = self.places(line.x);
+        let cell = |x: u16, end: u16| Rect {
+            x,
+            width: end.min(line.right()).saturating_sub(x),
+            ..line
+        };
+        [
+            (cell(name, score), Order::Tree),
+            (cell(score, gain), Order::Score),
+            (cell(gain, change), Order::Gain),
+            (cell(words, line.right()), Order::NoReason),
+        ]
     }
 
     fn head(&self, pen: &mut Pen<'_>, line: Rect, metric: &str) {

@@ -456,7 +456,7 @@ pub(crate) fn world_lines(world: &World, chosen: usize) -> Vec<Line> {
     let killed = world
         .kills
         .first()
-        .map(|(seq, scope, _)| format!("# {scope} killed by #{seq}"));
+        .map(|kill| format!("# {} killed by #{}", kill.target, kill.seq));
     let open = match (many, killed) {
         (0, None) => Line::new(Role::Dim, "nothing waited, nothing was switched off"),
         (_, Some(killed)) => {

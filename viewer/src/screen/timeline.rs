@@ -19,6 +19,13 @@ const PREVIEW: u16 = 7;
 /// From this width on the answers stand beside the list.
 pub(crate) const WIDE: u16 = 120;
 
+/// From this width on a list has room for the time that its source names, and the cells that it takes.
+const ROOMY: u16 = 86;
+const CLAIMED: u16 = 17;
+
+/// From this height on the lineage stands below the answers.
+const ASIDE: u16 = 36;
+
 /// Rows from the end of the window at which more are asked for.
 const NEAR: usize = 60;
 
@@ -34,6 +41,8 @@ pub(crate) struct Timeline {
     seen: u64,
     scroll: Scroll,
     pub(crate) zoomed: bool,
+    /// There is room for the lineage beside it.
+    pub(crate) aside: bool,
     pub(crate) failed: Option<Trouble>,
 }
 
@@ -187,9 +196,30 @@ impl App {
             };
             pen.wall(list.right(), area);
             self.draw_list(pen, list);
-            self.draw_answers(pen, side);
+            let graph = side.height / 3;
+            let room = side.height >= ASIDE && self.lineage.number().is_some();
+            self.timeline.aside = side.height >= ASIDE;
+            let answers = Rect {
+                height: if room {
+                    side.height - graph
+                } else {
+                    side.height
+                },
+                ..side
+            };
+            self.draw_answers(pen, answers);
+            if room {
+                let below = Rect {
+                    y: answers.bottom(),
+                    height: graph,
+                    ..side
+                };
+                let here = self.generation_here().unwrap_or(self.cursor);
+                self.draw_graph(pen, below, here);
+            }
             return;
         }
+        self.timeline.aside = false;
         let list = Rect {
             height: area.height.saturating_sub(preview),
             ..area
@@ -238,6 +268,7 @@ impl App {
         let columns = Columns::of(&window.rows, self.standing.size, area.width);
         columns.head(pen, take_row(&mut area));
         let cursor = self.cursor;
+        let (proven, picked) = (self.proven(), &self.picked);
         let timeline = &mut self.timeline;
         let place = timeline.place(cursor);
         let all = timeline.rows().len();
@@ -254,6 +285,13 @@ impl App {
                 ..area
             };
             columns.row(pen, line, row);
+            let is_proven = proven.is_none_or(|proven| row.seq.0 < proven);
+            if !is_proven && row.doubt.is_none() {
+                pen.text(line.x + 1, y, 1, Role::Deny, pen.glyphs.deny);
+            }
+            if picked.contains(&row.seq) {
+                pen.text(line.x + 2, y, 1, Role::Accent, pen.glyphs.picked);
+            }
             hits.push((line, Hit::Row(row.seq)));
             if row.seq == cursor {
                 pen.select(line);
@@ -360,6 +398,8 @@ struct Columns {
     who: u16,
     what: u16,
     generation: u16,
+    /// None where no source names its time, or there is no room.
+    claimed: u16,
 }
 
 impl Columns {
@@ -378,6 +418,10 @@ impl Columns {
             seq,
             who: longest(|row| &row.who).clamp(4, if width < 100 { 14 } else { 18 }),
             what: longest(|row| &row.what).clamp(8, if width < 100 { 18 } else { 24 }),
+            claimed: match rows.iter().any(|row| row.claimed.is_some()) && width >= ROOMY {
+                true => CLAIMED,
+                false => 0,
+            },
             generation: match width {
                 0..76 => 0,
                 _ => u16::try_from(generation.unwrap_or(0)).unwrap_or(0),
@@ -385,11 +429,12 @@ impl Columns {
         }
     }
 
-    /// The columns' first cells: sequence, time, generation, who, state, what, words.
-    fn places(&self, x: u16) -> [u16; 7] {
+    /// The columns' first cells: sequence, time, claimed time, generation, who, state, what, words.
+    fn places(&self, x: u16) -> [u16; 8] {
         let seq = x + 3;
         let time = seq + self.seq + 2;
-        let generation = time + 10;
+        let claimed = time + 10;
+        let generation = claimed + self.claimed;
         let who = generation
             + if self.generation > 0 {
                 self.generation + 2
@@ -400,6 +445,7 @@ impl Columns {
         [
             seq,
             time,
+            claimed,
             generation,
             who,
             state,
@@ -409,13 +455,16 @@ impl Columns {
     }
 
     fn head(&self, pen: &mut Pen<'_>, line: Rect) {
-        let [seq, time, generation, who, _, what, words] = self.places(line.x);
+        let [seq, time, claimed, generation, who, _, what, words] = self.places(line.x);
         let mut put = |x: u16, text: &str| {
             let room = line.right().saturating_sub(x);
             pen.text(x, line.y, room, Role::Dim, text);
         };
         put(seq + self.seq.saturating_sub(3), "seq");
         put(time, "time");
+        if self.claimed > 0 {
+            put(claimed, "as it says");
+        }
         if self.generation > 0 {
             put(generation, "gen");
         }
@@ -425,7 +474,7 @@ impl Columns {
     }
 
     fn row(&self, pen: &mut Pen<'_>, line: Rect, row: &Row) {
-        let [seq, time, generation, who, state, what, words] = self.places(line.x);
+        let [seq, time, claimed, generation, who, state, what, words] = self.places(line.x);
         let y = line.y;
         let room = |x: u16| line.right().saturating_sub(x);
         if row.doubt.is_some() {
@@ -438,6 +487,10 @@ impl Columns {
         pen.text(seq + pad, y, self.seq, Role::Text, &number);
         if let Some(at) = row.time {
             pen.text(time, y, 8, Role::Dim, &clock(at));
+        }
+        if let (Some(at), true) = (row.claimed, self.claimed > 0) {
+            let used = pen.text(claimed, y, 1, Role::Bar, pen.glyphs.claim);
+            pen.text(claimed + used, y, 14, Role::Claim, &text::short(at));
         }
         if let (Some(of), true) = (row.generation, self.generation > 0) {
             pen.text(generation, y, self.generation, Role::Dim, &format!("g{of}"));

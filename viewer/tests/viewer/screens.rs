@@ -1,10 +1,15 @@
 //! Whole screens against kept ones; the scripts are in `screens.toml`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
 
 use serde::Deserialize;
 use tacho_recorder::draft::Way;
+use tacho_recorder::export::bundle;
+use tacho_recorder::export::withhold::Withhold;
+use tacho_recorder::filter::Filter;
+use tacho_recorder::{LogDir, Reader};
 use tacho_schemas::body::human::{Act, Answer, Approval, Kill, Scope, Trigger};
 use tacho_schemas::body::work::{Action, Class, Decision, Obligation, Verdict};
 use tacho_schemas::body::{Rationale, RationaleSource};
@@ -14,9 +19,12 @@ use tacho_schemas::record::{Actor, ActorType, Via};
 use tacho_schemas::scalar::{Blob, List, Set};
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::{Fixed, Hash, Id, Time};
-use tacho_viewer::{Effect, Screen, Theme};
+use tacho_viewer::{App, Deed, Effect, Screen, Source, Theme};
+use tempfile::TempDir;
 
-use super::support::{Made, NOW, Watch, by_name, fixture_logs, make, settled, styles, unpack};
+use super::support::{
+    Made, NOW, Watch, by_name, fixture_logs, make, options, settled, styles, unpack,
+};
 
 #[derive(Deserialize)]
 struct Shots {
@@ -28,6 +36,8 @@ struct Shot {
     name: String,
     log: String,
     keys: String,
+    /// Opened with a key of this name.
+    signer: Option<String>,
 }
 
 const SIZES: [(&str, (u16, u16)); 2] = [("80x24", (80, 24)), ("160x50", (160, 50))];
@@ -47,7 +57,13 @@ fn every_screen_looks_as_it_should() {
     for shot in &shots.shot {
         for (size_name, size) in SIZES {
             let mut seen: Option<String> = None;
-            let mut watch = Watch::open(&by_name(&shot.log).path(), size, Theme::Dark);
+            let mut watch = Watch::with(&by_name(&shot.log).path(), size, |options| {
+                options.signer = shot.signer.clone();
+                if let Some(bundle) = shot.log.strip_prefix("bundle-") {
+                    options.source = Source::Bundle(bundled(bundle));
+                    options.name = "march.tacho".to_owned();
+                }
+            });
             watch.keys(&shot.keys);
             for theme in [Theme::Dark, Theme::Mono] {
                 watch.app.set_theme(theme);
@@ -98,8 +114,8 @@ fn a_small_window_says_what_it_needs() {
 }
 
 #[test]
-fn broken_logs_say_what_is_wrong_and_nothing_panics() {
-    let mut troubled = 0;
+fn broken_logs_say_what_is_wrong_and_show_what_is_proven() {
+    let (mut troubled, mut proven) = (0, 0);
     for case in fixture_logs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
@@ -109,10 +125,33 @@ fn broken_logs_say_what_is_wrong_and_nothing_panics() {
         }
         let mut watch = Watch::open(&path, (80, 24), Theme::Dark);
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
-        troubled += usize::from(watch.text().contains("Nothing is shown that does not fit"));
-        watch.keys("7");
         let text = watch.text();
         let sound = name.starts_with("sound");
+        let broken = text.contains("BROKEN");
+        let bad = text.contains("NOT VERIFIED") || text.contains("nothing to verify");
+        assert_eq!(broken, bad, "{name}:\n{text}");
+        troubled += usize::from(text.contains("Nothing is shown that does not fit"));
+        if text.contains("what follows is not shown") {
+            proven += 1;
+            let end = text.split("#0 to #").nth(1).unwrap();
+            let end = end.split(' ').next().unwrap();
+            watch.keys("G");
+            let last = watch.text();
+            let here = last.lines().find(|line| line.starts_with('>'));
+            let here = here.and_then(|line| line.split_whitespace().nth(1));
+            assert_eq!(here, Some(end), "{name}:\n{last}");
+            watch.keys("enter");
+            assert!(watch.text().contains("what follows is not shown"), "{name}");
+            watch.keys("e");
+            assert!(
+                watch.text().contains("what is proven"),
+                "{name}:\n{}",
+                watch.text()
+            );
+            watch.keys("esc");
+        }
+        watch.keys("7");
+        let text = watch.text();
         let spoken = [
             "NOT VERIFIED",
             "nothing to verify",
@@ -126,7 +165,7 @@ fn broken_logs_say_what_is_wrong_and_nothing_panics() {
             assert!(!text.contains("NOT VERIFIED"), "{name}:\n{text}");
         }
     }
-    assert!(troubled >= 3, "{troubled}");
+    assert!(troubled >= 3 && proven >= 5, "{troubled} {proven}");
 }
 
 #[test]
@@ -144,17 +183,217 @@ fn text_that_was_changed_is_marked_in_the_list() {
 }
 
 #[test]
-fn a_log_that_does_not_fit_says_what_is_still_proven() {
+fn a_log_that_does_not_fit_shows_what_is_still_proven() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     unpack(Path::new("../fixtures/logs/edit/log"), &path);
     let mut watch = Watch::open(&path, (80, 24), Theme::Dark);
     let text = watch.text();
-    assert!(text.contains("NOT VERIFIED past #9"), "{text}");
-    assert!(text.contains("Proven: #0 to #9."), "{text}");
-    assert!(text.contains("differs from what was signed last"), "{text}");
-    // Nothing else can be looked at, and nothing breaks.
-    watch.keys("j k enter d 4 5 6 1");
+    for words in [
+        "NOT VERIFIED past #9",
+        "BROKEN · #0 to #9 are proven, what follows is not shown",
+        ">    9",
+    ] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    assert!(!text.contains("   10 "), "{text}");
+    watch.keys("7");
+    let text = watch.text();
+    for words in [
+        "differs from what was signed last",
+        "Shown is what verification proved, #0 to #9",
+        "Proven: #0 to #9.",
+    ] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    watch.keys("1 enter");
+    assert!(
+        watch.text().contains("verification proved"),
+        "{}",
+        watch.text()
+    );
+    // Somebody writes to it: what was proven is not what lies there.
+    let db = std::fs::OpenOptions::new()
+        .append(true)
+        .open(path.join("log.db"));
+    std::io::Write::write_all(&mut db.unwrap(), b"x").unwrap();
+    watch.keys("k k d 4");
+    for _ in 0..100 {
+        watch.app.wait(std::time::Duration::from_millis(20));
+        watch.draw();
+    }
+    assert!(
+        watch.text().contains("written to since it was verified"),
+        "{}",
+        watch.text()
+    );
+}
+
+/// A bundle of what changed and led to it, without the reasons.
+fn bundled(log: &str) -> PathBuf {
+    static MADE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap();
+    let path = MADE.path().join(format!("{log}.tacho"));
+    if !path.exists() {
+        let dir = LogDir::open_to_read(&by_name(log).path()).unwrap();
+        let filter = Filter::parse("seq:60..90", Time(NOW)).unwrap();
+        let ask = bundle::Ask {
+            filter: &filter,
+            withhold: Withhold::parse(["reasoning"]).unwrap(),
+            joins: Vec::new(),
+            software: "test",
+            made: Time(NOW),
+        };
+        let reader = Reader::open(&dir).unwrap();
+        bundle::write(&dir, &reader, &ask, &path, |_, _| ()).unwrap();
+    }
+    path
+}
+
+#[test]
+fn a_bundle_needs_no_log_and_says_what_it_does_not_show() {
+    let path = bundled("codeevolve");
+    let mut watch = Watch::with(Path::new("."), (120, 40), |options| {
+        options.source = Source::Bundle(path.clone());
+    });
+    let text = watch.text();
+    assert!(
+        text.contains("bundle, ") && text.contains(" shown"),
+        "{text}"
+    );
+    // The same sentences as of a log, on what the bundle proves.
+    watch.keys("# 78 enter enter end");
+    let text: Vec<_> = watch.text().split_whitespace().map(str::to_owned).collect();
+    let text = text.join(" ");
+    for words in [
+        "which was verified as it was opened",
+        "withheld from this bundle",
+    ] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    assert!(!text.contains("is gone"), "{text}");
+    // A hidden record is there and not shown; so is what it would link to.
+    watch.keys("# 55 enter");
+    assert!(
+        watch.text().contains("not shown in this bundle"),
+        "{}",
+        watch.text()
+    );
+    watch.keys("1 / kind:mutation enter");
+    assert!(watch.text().contains("match"), "{}", watch.text());
+    for keys in ["esc # 77 enter d", "D", "4", "5", "6", "7", "K", "e"] {
+        watch.keys(keys);
+        assert!(
+            !watch.text().contains("cannot"),
+            "{keys}:\n{}",
+            watch.text()
+        );
+    }
+    let plain = Watch::with(Path::new("."), (80, 24), |options| {
+        options.source = Source::Bundle(path.clone());
+        options.screen = Screen::Health;
+    });
+    let lines = tacho_viewer::plain(&mut { plain.app }).unwrap().join("\n");
+    assert!(lines.contains("because others need them"), "{lines}");
+}
+
+#[test]
+fn a_damaged_bundle_is_refused() {
+    let bytes = std::fs::read(bundled("codeevolve")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.tacho");
+    for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, bad).unwrap();
+        let options = options(Source::Bundle(path.clone()));
+        let why = App::new(options).err();
+        let why = why.unwrap_or_else(|| panic!("flipped at {at}, it opens"));
+        assert!(
+            why.contains("does not verify") || why.contains("is no bundle"),
+            "{why}"
+        );
+    }
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(App::new(options(Source::Bundle(path))).is_err());
+}
+
+#[test]
+fn a_dialog_wants_words_and_time() {
+    let with = |keys: &str, signer: Option<&str>| -> (Vec<Deed>, String) {
+        let mut watch = Watch::with(&by_name("gated").path(), (100, 40), |options| {
+            options.signer = signer.map(str::to_owned);
+        });
+        watch.keys(keys);
+        let deeds = watch.effects.iter().filter_map(|effect| match effect {
+            Effect::Do(deed) => Some(deed.clone()),
+            _ => None,
+        });
+        (deeds.collect(), watch.text())
+    };
+    let none = [
+        // Typed before anybody can have read; Enter alone; the wrong characters; escaped.
+        "6 A 0707 enter",
+        "6 A pause enter",
+        "6 A pause 0708 enter",
+        "6 A pause 0707 esc enter",
+        "6 X pause tab 0707 enter",
+        "K pause all enter",
+        "K pause planner tab why enter",
+        "R pause 00000000 tab why enter",
+        "e pause enter",
+    ];
+    for keys in none {
+        let (deeds, text) = with(keys, Some("ana"));
+        assert_eq!(deeds, [], "{keys}:\n{text}");
+    }
+    for keys in [
+        "6 A pause 0707 enter",
+        "6 X pause why tab 0707 enter",
+        "K pause all tab why enter",
+    ] {
+        let (deeds, text) = with(keys, None);
+        assert_eq!(deeds, [], "{keys}:\n{text}");
+    }
+    // From the past nothing is done.
+    let (deeds, text) = with("5 K pause all tab why enter", Some("ana"));
+    assert_eq!(deeds, [], "{text}");
+    let (deeds, text) = with("6 A pause 0707 enter", Some("ana"));
+    let [
+        Deed::Answer {
+            approve: true,
+            digest,
+            reason,
+            ..
+        },
+    ] = deeds.as_slice()
+    else {
+        panic!("{deeds:?}\n{text}");
+    };
+    assert_eq!(*digest, Hash([7; 32]));
+    assert!(
+        reason.starts_with('(') && reason.contains(" lines were seen, "),
+        "{reason}"
+    );
+    let (deeds, _) = with("6 X pause not_today enter 0707 enter", Some("ana"));
+    assert!(
+        matches!(deeds.as_slice(), [Deed::Answer { approve: false, reason, .. }] if reason.starts_with("not today (")),
+        "{deeds:?}"
+    );
+    let (deeds, _) = with("K pause all enter it_runs_wild enter", Some("ana"));
+    let kill = Deed::Kill {
+        target: "all".to_owned(),
+        reason: "it runs wild".to_owned(),
+    };
+    assert_eq!(deeds, [kill]);
+    let (deeds, _) = with("g space space e pause x.jsonl enter", None);
+    let export = Deed::Export {
+        filter: "seq:0,1".to_owned(),
+        proven: false,
+        path: "x.jsonl".to_owned(),
+    };
+    assert_eq!(deeds, [export]);
 }
 
 #[test]

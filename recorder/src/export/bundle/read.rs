@@ -10,8 +10,8 @@ use std::thread;
 use flate2::bufread::ZlibDecoder;
 use sha2::{Digest as _, Sha256};
 use tacho_schemas::bundle::{
-    Block, Checked, End, FrameError, Item, MAX_BLOCK, MAX_PIECE, Reading, Told, check_block,
-    read_frame,
+    Block, Checked, End, FrameError, Head, Item, MAX_BLOCK, MAX_PIECE, Piece, Reading, Told,
+    check_block, read_frame,
 };
 use tacho_schemas::sign::Fingerprint;
 use tacho_schemas::verify::{Anchor, Mark, Report};
@@ -91,6 +91,26 @@ pub fn verify(
     question: &Question,
     progress: impl FnMut(u64, u64),
 ) -> Result<(Report, Told)> {
+    verify_and(path, question, progress, |_| Ok(()))
+}
+
+/// What is met on the way through a bundle, before anything is known of whether it is good.
+pub(super) enum Met<'a> {
+    /// The first item.
+    Head(&'a Head),
+    /// The inside of a block.
+    Steps(&'a [u8]),
+    /// A piece of a file, and its bytes.
+    Piece(&'a Piece, &'a [u8]),
+}
+
+/// Verifies a bundle, and shows all that is in it to `meet` in the same pass: what was met is what was verified.
+pub(super) fn verify_and(
+    path: &Path,
+    question: &Question,
+    progress: impl FnMut(u64, u64),
+    meet: impl FnMut(Met<'_>) -> Result<()>,
+) -> Result<(Report, Told)> {
     let file = open(path)?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -111,7 +131,7 @@ pub fn verify(
                 let _ = order.send(Next::Stop(stop));
             }
         });
-        fold_all(&ordered, &checked, path, question, progress)
+        fold_all(&ordered, &checked, (path, question), progress, meet)
     })
 }
 
@@ -152,14 +172,14 @@ fn read_all(
     }
 }
 
+/// The steps of a block, and the bytes that they were read from.
+type CheckedBlock = std::result::Result<(Vec<Checked>, Vec<u8>), Stop>;
+
 /// Unpacks and checks the blocks that come.
-fn check_all(
-    blocks: &Receiver<Block>,
-    steps: &SyncSender<std::result::Result<Vec<Checked>, Stop>>,
-) {
+fn check_all(blocks: &Receiver<Block>, steps: &SyncSender<CheckedBlock>) {
     for block in blocks {
         let checked = unpack(block.packed.as_slice(), block.unpacked, MAX_BLOCK)
-            .and_then(|bytes| Ok(check_block(&bytes)?));
+            .and_then(|bytes| Ok((check_block(&bytes)?, bytes)));
         if steps.send(checked).is_err() {
             return;
         }
@@ -188,10 +208,10 @@ fn unpack(packed: &[u8], unpacked: u64, cap: usize) -> std::result::Result<Vec<u
 /// Takes what was read, in order, and reports.
 fn fold_all(
     ordered: &Receiver<Next>,
-    checked: &[Receiver<std::result::Result<Vec<Checked>, Stop>>],
-    path: &Path,
-    question: &Question,
+    checked: &[Receiver<CheckedBlock>],
+    (path, question): (&Path, &Question),
     mut progress: impl FnMut(u64, u64),
+    mut meet: impl FnMut(Met<'_>) -> Result<()>,
 ) -> Result<(Report, Told)> {
     let no_bundle = |why: String| {
         let what = format!("{} is no bundle: {why}", Quoted(path));
@@ -205,6 +225,7 @@ fn fold_all(
         Err(_) => return Err(no_bundle("it is empty".to_owned())),
     };
     let all = head.size;
+    meet(Met::Head(&head))?;
     let mut reading =
         Reading::begin(head, question.marks.clone()).map_err(|e| no_bundle(e.to_string()))?;
     let mut turn = checked.iter().cycle();
@@ -216,7 +237,8 @@ fn fold_all(
                 let Some(Ok(steps)) = steps else {
                     return Err(Stop::Bad("a thread that checks blocks ended".to_owned()));
                 };
-                let steps = steps?;
+                let (steps, bytes) = steps?;
+                meet(Met::Steps(&bytes)).map_err(Stop::Failed)?;
                 for step in &steps {
                     passed += match step {
                         Checked::Hidden { count, .. } => *count,
@@ -231,6 +253,7 @@ fn fold_all(
             Next::Item(Item::Piece(piece)) => {
                 let bytes = unpack(piece.packed.as_slice(), piece.unpacked, MAX_PIECE)?;
                 reading.piece(&piece, &bytes)?;
+                meet(Met::Piece(&piece, &bytes)).map_err(Stop::Failed)?;
             }
             Next::End(Item::End(end), sha256) => reading.end(end, sha256)?,
             Next::Item(_) | Next::End(..) => {

@@ -15,6 +15,19 @@ pub(super) fn add(command: &Command, text: &str) -> Result<String> {
     let hooks = table.get("hooks").and_then(toml::Value::as_table);
     let harness: &Harness = command.agent.harness();
     let mut block = String::from(OPEN);
+    // Codex calls no hook, not even a managed one, where its feature is off, and `-c features.hooks=false` turns it off: seen in
+    // 0.169. What is required here cannot be turned off.
+    match table.get("features") {
+        None => block.push_str("[features]\nhooks = true\n"),
+        Some(features) if features.get("hooks").and_then(toml::Value::as_bool) == Some(true) => {}
+        Some(_) => {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "the settings have a `[features]` table that does not require hooks",
+            )
+            .with_hint("write `hooks = true` there first: an agent could turn them off"));
+        }
+    }
     match hooks {
         None => {
             let folder = command.program.parent().unwrap_or(&command.program);
