@@ -291,7 +291,7 @@ fn record(
     stop: Stop,
 ) -> (Result<(Seq, Hash), Failure>, Option<Failure>) {
     let mut unsigned = None;
-    let mut write = || {
+    let write = || {
         let keeper = Keeper::open(place)?;
         let mut actor = acts::user()?;
         if let Some(key) = order.key {
