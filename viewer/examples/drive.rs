@@ -1,8 +1,9 @@
 //! Drives the real viewer over a log and measures what its user waits for:
-//! `cargo run --release -p tacho-viewer --example drive -- LOG [--append]`.
+//! `cargo run --release -p tacho-viewer --example drive -- LOG [--make RECORDS] [--append]`.
 //!
 //! Each line: what, the figure, the budget, and whether it holds; the exit code is 1 if one does not. The budgets are those for ten
-//! million records. With `--append`, records are appended at 5,000 a second meanwhile: do that to a copy.
+//! million records. With `--make`, a log of so many records is made there first. With `--append`, records are appended at 5,000 a
+//! second meanwhile: do that to a copy.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,14 +15,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use tacho_recorder::draft::Way;
-use tacho_recorder::{Log, LogDir, Reader, SystemClock};
+use tacho_recorder::log::{Beginning, Pending};
+use tacho_recorder::{Log, LogDir, Reader, SystemClock, keys};
+use tacho_schemas::Origin;
 use tacho_schemas::event::Event as Reported;
 use tacho_viewer::{App, Event, Keymap, Options, Screen, Source, Theme};
 
@@ -59,14 +62,15 @@ impl Drive {
         text.chars().for_each(|c| self.press(KeyCode::Char(c)));
     }
 
-    /// Whether the row with the cursor is that of a record.
-    fn is_on(&self, seq: u64) -> bool {
+    /// The record whose row has the cursor, if one has.
+    fn cursor(&self) -> Option<u64> {
         let buffer = self.terminal.backend().buffer();
         let cells = buffer.content().chunks(usize::from(buffer.area.width));
-        cells.into_iter().any(|line| {
+        cells.into_iter().find_map(|line| {
             let text: String = line.iter().map(ratatui::buffer::Cell::symbol).collect();
             let mut words = text.split_whitespace();
-            words.next() == Some(">") && words.next() == Some(&thousands(seq))
+            words.next().filter(|word| *word == ">")?;
+            words.next()?.replace(',', "").parse().ok()
         })
     }
 
@@ -134,26 +138,54 @@ fn options(path: &Path) -> Options {
     }
 }
 
-/// Appends at a rate until told to stop; says how many.
-fn append(path: PathBuf, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+fn submit(log: &Log) -> Pending {
+    let event = r#"{"kind":"message","actor":{"type":"agent","id":"quill"},"body":{"speaker":"assistant"},"content":{"text":"a word while somebody scrolls"}}"#;
+    let draft = log.draft(Reported::from_json(event).unwrap(), Way::api(0));
+    log.submit(draft.unwrap()).unwrap()
+}
+
+fn settings() -> tacho_recorder::log::Options {
+    tacho_recorder::log::Options::new(Arc::new(SystemClock::new().unwrap()), "drive")
+}
+
+/// Makes a log of so many records and what belongs to it.
+fn make(path: &Path, records: u64) {
+    let identity = keys::generate().unwrap();
+    let beginning = Beginning {
+        path,
+        origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
+        identity: &identity,
+        predecessor: None,
+    };
+    let log = Log::create(beginning, settings()).unwrap();
+    let mut left = records;
+    while left > 0 {
+        let batch: Vec<_> = (0..left.min(1000)).map(|_| submit(&log)).collect();
+        left -= u64::try_from(batch.len()).unwrap();
+        batch
+            .into_iter()
+            .for_each(|ticket| drop(ticket.wait().unwrap()));
+    }
+    log.close().unwrap();
+}
+
+/// Appends at a rate until told to stop, and tells the newest that is durable; says how many.
+fn append(
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    newest: Arc<AtomicU64>,
+) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
-        let clock = Arc::new(SystemClock::new().unwrap());
-        let log = Log::open(&path, tacho_recorder::log::Options::new(clock, "drive")).unwrap();
-        let event = r#"{"kind":"message","actor":{"type":"agent","id":"quill"},"body":{"speaker":"assistant"},"content":{"text":"a word while somebody scrolls"}}"#;
+        let log = Log::open(&path, settings()).unwrap();
         let (began, mut done) = (Instant::now(), 0_u32);
         while !stop.load(Ordering::Relaxed) {
             let due = (began.elapsed() * RATE).as_secs();
             let behind = u32::try_from(due).unwrap_or(u32::MAX).saturating_sub(done);
-            let batch: Vec<_> = (0..behind.min(500))
-                .map(|_| {
-                    let draft = log.draft(Reported::from_json(event).unwrap(), Way::api(0));
-                    log.submit(draft.unwrap()).unwrap()
-                })
-                .collect();
+            let batch: Vec<_> = (0..behind.min(500)).map(|_| submit(&log)).collect();
             done += u32::try_from(batch.len()).unwrap();
-            batch
-                .into_iter()
-                .for_each(|ticket| drop(ticket.wait().unwrap()));
+            for ticket in batch {
+                newest.store(ticket.wait().unwrap().seq.0, Ordering::Relaxed);
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
         log.close().unwrap();
@@ -184,9 +216,12 @@ fn usage() -> (u64, Duration) {
 }
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let path = PathBuf::from(args.next().expect("the directory of a log"));
-    let appends = args.next().is_some_and(|word| word == "--append");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let path = PathBuf::from(args.first().expect("the directory of a log"));
+    let appends = args.iter().any(|word| word == "--append");
+    if let Some(at) = args.iter().position(|word| word == "--make") {
+        make(&path, args[at + 1].parse().expect("how many records"));
+    }
     let began = Instant::now();
     let mut drive = Drive {
         app: App::new(options(&path)).unwrap(),
@@ -223,7 +258,7 @@ fn main() -> ExitCode {
         drive.type_in(&seq.to_string());
         let began = Instant::now();
         drive.press(KeyCode::Enter);
-        row = row.max(drive.wait_for(began, |drive| drive.is_on(seq)));
+        row = row.max(drive.wait_for(began, |drive| drive.cursor() == Some(seq)));
         let title = format!("#{}  ", thousands(seq));
         answers = answers.max(drive.wait_for(began, |drive| drive.shows(&title)));
     }
@@ -244,7 +279,8 @@ fn main() -> ExitCode {
     drive.app.settle(Duration::from_secs(600));
     if appends {
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = append(path, Arc::clone(&stop));
+        let newest = Arc::new(AtomicU64::new(0));
+        let writer = append(path, Arc::clone(&stop), Arc::clone(&newest));
         std::thread::sleep(Duration::from_secs(1));
         drive.hold_down(
             "scrolling while 5,000/s come, p99",
@@ -253,17 +289,22 @@ fn main() -> ExitCode {
         );
         drive.press(KeyCode::Char('f'));
         let began = Instant::now();
-        let mut seen = 0;
+        let (mut seen, mut slowest) = (0, Duration::ZERO);
         while began.elapsed() < Duration::from_secs(5) {
-            seen += u32::from(drive.app.wait(Duration::from_millis(50)));
-            drive.draw();
+            let (durable, since) = (newest.load(Ordering::Relaxed), Instant::now());
+            slowest = slowest.max(drive.wait_for(since, |drive| {
+                drive.cursor().is_some_and(|seq| seq >= durable)
+            }));
+            seen += 1;
+            drive.app.wait(Duration::from_millis(10));
         }
         stop.store(true, Ordering::Relaxed);
         println!(
-            "{:<34} {:>9} appended, {seen} frames in 5 s",
+            "{:<34} {:>9} appended, the newest seen {seen} times in 5 s",
             "following",
             writer.join().unwrap()
         );
+        drive.report("new record to screen, slowest", slowest, 250);
         drive.app.settle(Duration::from_secs(600));
     }
     let (_, before) = usage();

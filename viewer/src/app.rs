@@ -205,7 +205,11 @@ pub struct App {
     pub(crate) cursor: Seq,
     pub(crate) standing: Standing,
     pub(crate) known: bool,
+    /// How many records there were when the index was followed last; the standing may count later ones.
+    followed: u64,
     pub(crate) trouble: Option<Trouble>,
+    /// The trouble is only that somebody holds the log locked.
+    pub(crate) locked: bool,
     /// Why the log cannot be read, if only what is proven of it is shown.
     pub(crate) refused: Option<Trouble>,
     /// What is proven is being opened.
@@ -265,7 +269,9 @@ impl App {
             cursor: Seq(options.seq.unwrap_or(u64::MAX)),
             standing: Standing::default(),
             known: false,
+            followed: 0,
             trouble: None,
+            locked: false,
             refused: None,
             proving: false,
             verification: Verification::default(),

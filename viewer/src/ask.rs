@@ -176,6 +176,20 @@ pub(crate) struct Trouble {
     pub(crate) next: Option<String>,
 }
 
+impl Trouble {
+    /// What is said of a log that somebody holds locked.
+    pub(crate) fn locked() -> Self {
+        Self {
+            what: "another program holds the log's database locked, so nobody else can read it"
+                .to_owned(),
+            next: Some(
+                "end that program (`fuser log.db` in the log's directory names it) or let it finish"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 impl From<&tacho_recorder::Error> for Trouble {
     fn from(error: &tacho_recorder::Error) -> Self {
         Self {
@@ -201,7 +215,7 @@ pub(crate) struct Kill {
 pub(crate) struct Standing {
     /// Its name.
     pub(crate) origin: String,
-    /// How many records there are.
+    /// How many records there are; seen by whoever follows with the index, so it may lag.
     pub(crate) size: u64,
     /// How many of them the index covers.
     pub(crate) indexed: u64,
@@ -235,6 +249,10 @@ pub(crate) enum News {
     Standing(Standing),
     /// How far verification is; at its end, what lay there before it.
     Verification(Verification, Option<Still>),
+    /// How many records there are, told as soon as it changes; how many of them the index covers stands in [`Standing`].
+    Size(u64),
     /// The log cannot be read any more, or not at all.
     Trouble(Trouble),
+    /// Somebody holds the log locked. Nothing is wrong with it, and it is opened once they let go.
+    Locked,
 }

@@ -400,6 +400,7 @@ impl App {
         }
         match (self.standing.live, self.timeline.follow) {
             _ if self.standing.shown.is_some() => {}
+            _ if self.locked => badges.push((Role::Hold, format!("{} locked", glyphs.hold))),
             (true, true) => badges.push((Role::Ok, "LIVE".to_owned())),
             (true, false) => badges.push((Role::Dim, "live".to_owned())),
             (false, _) => badges.push((Role::Dim, "at rest".to_owned())),

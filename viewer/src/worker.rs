@@ -1,7 +1,8 @@
 //! The threads that read the log, so that the screen never waits.
 //!
-//! One gives rows by number and nothing else, and holds a moment of the log as long as it is busy. The other has the index: it
-//! answers what needs thought, follows the log, and takes in a little more between two questions. A third one verifies, when asked.
+//! One gives rows by number, tells how many there are, and nothing else; it holds a moment of the log as long as it is busy. The
+//! other has the index: it answers what needs thought, follows the log, and takes in a little more between two questions. However
+//! far behind the index is, a new record is on the screen at once. A third one verifies, when asked.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -23,8 +24,11 @@ use crate::answer;
 use crate::app::{Event, Source, WorkerNews};
 use crate::ask::{Answer, Ask, News, Reply, Slot, Trouble, Verification};
 
-/// How often a log is looked at for new records.
+/// How often the index looks for new records, and a log that cannot be opened is tried again.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// How often it is looked how many records there are: a new one shall be on the screen within 250 ms.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A moment of the log is held no longer than this between two questions: the writer's WAL grows meanwhile.
 const HELD: Duration = Duration::from_millis(50);
@@ -137,9 +141,10 @@ impl Workers {
                 tell(&news, News::Verification(Verification::Done(report), None));
                 let mut opened = Some(opened);
                 spawn("answers", move || {
-                    forever(&to, || match opened.take() {
+                    // Nobody writes to what only we know: there is nothing to open anew.
+                    let open = || Ok(opened.take());
+                    forever(&to, open, |opened| match opened {
                         Some(opened) => of_bundle(opened, &desk, &setting, &to),
-                        // Nobody writes to what only we know: there is nothing to open anew.
                         None => Ok(Closed),
                     });
                 })
@@ -150,12 +155,23 @@ impl Workers {
                     let (rows_desk, to, dir) =
                         (Arc::clone(&workers.rows), news.clone(), dir.clone());
                     spawn("rows", move || {
-                        forever(&to, || rows(&rows_desk, &dir, &to));
+                        forever(
+                            &to,
+                            || Reader::open(&dir),
+                            |reader| rows(&rows_desk, &reader, &to),
+                        );
                     })
                     .map_err(no_thread)?;
                 }
                 spawn("answers", move || {
-                    forever(&to, || of_log(&dir, &desk, &setting, &to));
+                    forever(
+                        &to,
+                        || open_log(&dir, &setting),
+                        |(reader, index)| {
+                            let place = answer::Place::Log(&dir);
+                            deep(mind(reader, index, place, &setting), &desk, &to)
+                        },
+                    );
                 })
                 .map_err(no_thread)?;
             }
@@ -247,19 +263,34 @@ fn tell(to: &Sender<Event>, news: News) {
     let _ = to.send(Event::News(WorkerNews(news)));
 }
 
-/// Works until nobody asks any more; a log that cannot be opened is told of and tried again.
-fn forever(to: &Sender<Event>, mut work: impl FnMut() -> Result<Closed, Error>) {
-    let mut told = None;
+/// Opens and works until nobody asks any more; a log that cannot be opened or read is told of and tried again.
+fn forever<T>(
+    to: &Sender<Event>,
+    mut open: impl FnMut() -> Result<T, Error>,
+    mut work: impl FnMut(T) -> Result<Closed, Error>,
+) {
+    let (mut told, mut locked) = (None, false);
     loop {
-        match work() {
-            Ok(Closed) => return,
-            // Read without locks, and somebody wrote: it is opened anew at once.
-            Err(error) if error.kind() == ErrorKind::Busy => {}
-            Err(error) => {
-                let trouble = Trouble::from(&error);
-                if told.as_ref() != Some(&trouble) {
-                    told = Some(trouble.clone());
-                    tell(to, News::Trouble(trouble));
+        match open() {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                if !locked {
+                    locked = true;
+                    tell(to, News::Locked);
+                }
+            }
+            opened => {
+                locked = false;
+                match opened.and_then(&mut work) {
+                    Ok(Closed) => return,
+                    // Read without locks and somebody wrote, or a lock came: it is opened anew, which says so if it is locked.
+                    Err(error) if error.kind() == ErrorKind::Busy => {}
+                    Err(error) => {
+                        let trouble = Trouble::from(&error);
+                        if told.as_ref() != Some(&trouble) {
+                            told = Some(trouble.clone());
+                            tell(to, News::Trouble(trouble));
+                        }
+                    }
                 }
             }
         }
@@ -297,31 +328,39 @@ fn reply(
     Ok(())
 }
 
-fn rows(desk: &Desk, dir: &LogDir, to: &Sender<Event>) -> Result<Closed, Error> {
-    let reader = Reader::open(dir)?;
+fn rows(desk: &Desk, reader: &Reader, to: &Sender<Event>) -> Result<Closed, Error> {
     let mut view: Option<View<'_>> = None;
     let mut since = Instant::now();
+    let mut known = None;
+    let mut count = |size: u64| {
+        if known != Some(size) {
+            known = Some(size);
+            tell(to, News::Size(size));
+        }
+    };
     loop {
-        let patience = if view.is_some() {
-            HELD
-        } else {
-            Duration::from_secs(3600)
-        };
+        let patience = if view.is_some() { HELD } else { LOOK };
         let Ok(asked) = desk.take(patience) else {
             return Ok(Closed);
         };
         let Some((number, ask)) = asked else {
             view = None;
+            match reader.snapshot().and_then(|now| now.last_seq()) {
+                Ok(last) => count(last.map_or(0, |last| last.saturating_add(1))),
+                Err(error) if error.kind() == ErrorKind::Busy => return Err(error),
+                // What is wrong with the log as a whole, the one with the index tells.
+                Err(_) => {}
+            }
             continue;
         };
-        if since.elapsed() > EVERY {
+        if since.elapsed() > LOOK {
             view = None;
         }
         let view = match &view {
             Some(view) => view,
             None => {
                 since = Instant::now();
-                match View::new(&reader) {
+                match View::new(reader) {
                     Ok(new) => view.insert(new),
                     Err(error) => {
                         reply(desk, to, number, ask, Err(error))?;
@@ -335,31 +374,35 @@ fn rows(desk: &Desk, dir: &LogDir, to: &Sender<Event>) -> Result<Closed, Error> 
             _ => continue,
         };
         reply(desk, to, number, ask, found)?;
+        // After the rows, which would be asked for anew otherwise.
+        count(view.size());
     }
 }
 
-fn of_log(
-    dir: &LogDir,
-    desk: &Desk,
-    setting: &Setting,
-    to: &Sender<Event>,
-) -> Result<Closed, Error> {
-    let (reader, index) = match &setting.proven {
+fn open_log(dir: &LogDir, setting: &Setting) -> Result<(Reader, Index), Error> {
+    Ok(match &setting.proven {
         None => (Reader::open(dir)?, Index::open(dir)?),
         Some((size, before)) => (
             Reader::open_proven(dir, *size, before.clone())?,
             Index::apart("the log is broken, and it covers what is proven")?,
         ),
-    };
-    let mind = answer::Mind {
+    })
+}
+
+fn mind<'a>(
+    reader: Reader,
+    index: Index,
+    place: answer::Place<'a>,
+    setting: &'a Setting,
+) -> answer::Mind<'a> {
+    answer::Mind {
         index,
         reader,
-        place: answer::Place::Log(dir),
+        place,
         proven: setting.proven.as_ref().map(|(size, _)| *size),
         clock: &*setting.clock,
         paint: None,
-    };
-    deep(mind, desk, to)
+    }
 }
 
 fn of_bundle(
@@ -368,15 +411,9 @@ fn of_bundle(
     setting: &Setting,
     to: &Sender<Event>,
 ) -> Result<Closed, Error> {
-    let mind = answer::Mind {
-        index: Index::apart("it covers what the bundle shows")?,
-        reader: opened.reader,
-        place: answer::Place::Bundle(&opened.told, opened.shown),
-        proven: None,
-        clock: &*setting.clock,
-        paint: None,
-    };
-    deep(mind, desk, to)
+    let index = Index::apart("it covers what the bundle shows")?;
+    let place = answer::Place::Bundle(&opened.told, opened.shown);
+    deep(mind(opened.reader, index, place, setting), desk, to)
 }
 
 fn deep(mut mind: answer::Mind<'_>, desk: &Desk, to: &Sender<Event>) -> Result<Closed, Error> {

@@ -20,9 +20,14 @@ impl App {
     }
 
     pub(crate) fn ask_rows(&mut self) {
+        self.timeline.tail = false;
+        self.ask_rows_near(self.cursor);
+    }
+
+    fn ask_rows_near(&mut self, near: Seq) {
         self.timeline.asked = Some(self.cursor);
         self.ask(Ask::Rows(RowsAsk {
-            near: self.cursor.0,
+            near: near.0,
             filter: self.filter.clone(),
         }));
     }
@@ -40,10 +45,24 @@ impl App {
         match news {
             News::Trouble(trouble) => {
                 self.trouble = Some(trouble);
+                self.locked = false;
                 self.proving = false;
                 self.wanted.clear();
                 if matches!(self.verification, Verification::NotAsked) {
                     self.verify();
+                }
+            }
+            News::Locked => {
+                self.trouble = Some(Trouble::locked());
+                self.locked = true;
+            }
+            // What is proven of a broken log does not grow.
+            News::Size(_) if self.refused.is_some() => {}
+            News::Size(size) => {
+                self.standing.size = self.standing.size.max(size);
+                // By a filter only the index finds rows: they are asked for once it covers more.
+                if self.filter == Filter::Everything && self.timeline.ends_before(size) {
+                    self.grown();
                 }
             }
             News::Verification(verification, before) => {
@@ -64,21 +83,40 @@ impl App {
         if proven > 0 {
             self.proving = true;
             self.refused = Some(trouble.clone());
+            // What was counted was not proven.
+            (self.standing.size, self.followed) = (0, 0);
             self.workers.prove(proven, before);
         }
     }
 
-    pub(super) fn stand(&mut self, standing: Standing) {
+    /// There are more records: whoever follows goes on to the last, and everybody else stays where they are.
+    fn grown(&mut self) {
+        self.timeline.asked = None;
+        if self.timeline.follow && self.screen == Screen::Timeline {
+            // The cursor goes on when the rows are there, or it would be nowhere until then.
+            self.timeline.tail = true;
+            self.ask_rows_near(Seq(u64::MAX));
+        } else if self.timeline.is_at_end() {
+            self.ask_rows();
+        }
+    }
+
+    pub(super) fn stand(&mut self, mut standing: Standing) {
         self.proving = false;
+        self.locked = false;
         if self.trouble.take().is_some() {
             self.ask_rows();
         }
-        let grown = standing.size > self.standing.size && self.known;
-        let indexed =
-            standing.indexed == standing.size && self.standing.indexed < self.standing.size;
-        if standing.size < self.standing.size {
+        let grown = standing.size > self.followed && self.known;
+        let indexed = standing.indexed == standing.size && self.standing.indexed < self.followed;
+        let cut = standing.size < self.followed;
+        self.followed = standing.size;
+        if cut {
             let text = "the log has fewer records than before: it was cut, verify it";
             self.say(text.to_owned());
+        } else {
+            // More may have been counted meanwhile.
+            standing.size = standing.size.max(self.standing.size);
         }
         let first = !self.known;
         self.known = true;
@@ -90,14 +128,10 @@ impl App {
         {
             self.verify();
         }
-        if grown {
-            self.timeline.grown();
-            if self.timeline.follow {
-                self.cursor = Seq(u64::MAX);
-            }
-            if self.timeline.follow || self.timeline.is_at_end() {
-                self.ask_rows();
-            }
+        if grown
+            && (self.filter != Filter::Everything || self.timeline.ends_before(self.standing.size))
+        {
+            self.grown();
         }
         if grown || indexed {
             if self.filter != Filter::Everything {

@@ -34,6 +34,7 @@ impl App {
         let word = match &self.verification {
             Verification::Done(report) => verdict(report, pen.glyphs).1,
             Verification::Running { .. } => "verifying".to_owned(),
+            Verification::NotAsked if self.locked => "locked".to_owned(),
             Verification::NotAsked => "not verified yet: v verifies".to_owned(),
             Verification::Failed(_) => "cannot be verified".to_owned(),
         };
@@ -56,16 +57,24 @@ impl App {
     pub(crate) fn health_lines(&self, width: u16) -> Vec<Line> {
         let mut lines = Vec::new();
         if let Some(trouble) = self.trouble.as_ref().or(self.refused.as_ref()) {
+            // A lock is no fault of the log.
+            let (role, sign) = match self.locked {
+                true => (Role::Hold, "!"),
+                false => (Role::Deny, "x"),
+            };
             say(
                 &mut lines,
                 "reading",
-                Role::Deny,
-                format!("x {}", trouble.what),
+                role,
+                format!("{sign} {}", trouble.what),
             );
             if let Some(next) = &trouble.next {
                 say(&mut lines, "", Role::Text, format!("next: {next}"));
             }
             let text = match (&self.trouble, self.proven()) {
+                _ if self.locked => {
+                    "It is opened by itself as soon as the lock is gone.".to_owned()
+                }
                 (None, Some(proven)) if proven > 0 => format!(
                     "Shown is what verification proved, #0 to #{}, and nothing after it; e writes it into a file.",
                     thousands(proven - 1)

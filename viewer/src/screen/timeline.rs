@@ -36,6 +36,8 @@ pub(crate) struct Timeline {
     /// Around which record rows were asked for last.
     pub(crate) asked: Option<Seq>,
     pub(crate) follow: bool,
+    /// The last rows were asked for, and the cursor goes there with them.
+    pub(crate) tail: bool,
     /// Records that came since the end was last seen.
     fresh: u64,
     seen: u64,
@@ -90,9 +92,15 @@ impl Timeline {
         self.window.as_ref().is_none_or(|window| window.whole.last)
     }
 
-    /// The log has more records than before.
-    pub(crate) fn grown(&mut self) {
-        self.asked = None;
+    /// The rows here were the last ones, and of so many records they are not.
+    pub(crate) fn ends_before(&self, size: u64) -> bool {
+        self.window.as_ref().is_some_and(|window| {
+            let end = window
+                .rows
+                .last()
+                .map_or(0, |row| row.seq.0.saturating_add(1));
+            window.whole.last && end < size
+        })
     }
 
     pub(crate) fn fail(&mut self, trouble: Trouble) {
@@ -106,6 +114,12 @@ impl App {
         self.timeline.failed = None;
         let known = self.timeline.window.is_some();
         self.timeline.window = Some(window);
+        if std::mem::take(&mut self.timeline.tail)
+            && self.timeline.follow
+            && self.screen == Screen::Timeline
+        {
+            self.cursor = Seq(u64::MAX);
+        }
         let place = self.timeline.place(self.cursor);
         if let Some(row) = self.timeline.rows().get(place) {
             let beyond = self.cursor.0 == u64::MAX || self.filter != Filter::Everything;
