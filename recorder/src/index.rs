@@ -10,6 +10,7 @@
 
 mod follow;
 mod graph;
+mod near;
 mod schema;
 mod search;
 

@@ -646,6 +646,51 @@ fn pages_are_cut_where_they_were_asked_to() {
     assert_eq!(page, expected);
 }
 
+/// Open words are asked of the nearest records first; behind them the kept index goes on.
+#[test]
+fn open_words_are_found_near_and_far() {
+    let log = Fixture::new(|path| {
+        let log = create(path, 9);
+        let pending: Vec<_> = (0..2600)
+            .map(|n: u64| {
+                let rare = if n % 1290 == 5 { "needles" } else { "" };
+                let word = ["cache", "call", "then"][n as usize % 3];
+                let event = message(&format!("{word} {rare}"));
+                log.submit(log.draft(event, Way::api(0)).unwrap()).unwrap()
+            })
+            .collect();
+        pending.into_iter().for_each(|p| drop(p.wait().unwrap()));
+        log.close().unwrap();
+    });
+    let (mut index, reader) = (log.index(), log.reader());
+    let all = every(&View::new(&reader).unwrap());
+    for text in [
+        "ca*",
+        "cac*",
+        "needl*",
+        "ca* -needl*",
+        "th* seq:7..2590",
+        "th* | seq:7..9",
+        "zeb*",
+        "agent:claude* ca*",
+    ] {
+        let filter = parse(text);
+        let mut expected = brute(&all, &filter);
+        assert_eq!(
+            found(&mut index, &reader, &filter, Order::OldestFirst),
+            expected,
+            "{text}"
+        );
+        expected.reverse();
+        assert_eq!(
+            found(&mut index, &reader, &filter, Order::NewestFirst),
+            expected,
+            "{text}"
+        );
+        assert_eq!(expected.is_empty(), text == "zeb*", "{text}");
+    }
+}
+
 #[test]
 fn sessions_lineages_and_effects_are_known() {
     let log = Fixture::new(varied);

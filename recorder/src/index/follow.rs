@@ -1,5 +1,6 @@
 //! Bringing the index to where the log is.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Statement, params};
@@ -155,9 +156,74 @@ struct Writer<'a> {
     sessions: HashMap<u64, Activity>,
     names: HashSet<(Key, String)>,
     block: Option<(u64, i64, i64)>,
-    buffers: [String; 3],
+    told: Told,
     bytes: usize,
     erased: bool,
+}
+
+/// What the words of a record are written with.
+pub(super) const TELL: &str =
+    "INSERT INTO words (rowid, facts, text, path) VALUES (?1, ?2, ?3, ?4)";
+
+/// What is told of a record: facts, text and paths.
+#[derive(Default)]
+pub(super) struct Told {
+    facts: String,
+    text: String,
+    path: String,
+}
+
+impl Told {
+    /// Takes a record in, in place of the last one; `open` hears its facts under open keys.
+    pub(super) fn take(
+        &mut self,
+        shown: &Shown,
+        view: &View<'_>,
+        lineages: &mut Lineages,
+        mut open: impl FnMut(Key, Cow<'_, str>),
+    ) -> Result<()> {
+        let Self {
+            facts: words,
+            text,
+            path,
+        } = self;
+        words.clear();
+        text.clear();
+        path.clear();
+        words.push_str(ANY_RECORD);
+        match shown.meaning.as_ref().ok().filter(|_| shown.in_tree) {
+            None => {
+                words.push(' ');
+                words.push_str(UNKNOWN);
+            }
+            Some(record) => {
+                let lineage = lineages.of(view, record)?;
+                for fact in facts(record, lineage) {
+                    words.push(' ');
+                    token(&fact, words);
+                    let (key, value) = fact;
+                    if key.is_open() {
+                        open(key, value);
+                    }
+                }
+                text_of(&shown.row, text);
+                for found in paths(&shown.row) {
+                    path.push_str(&found);
+                    path.push(' ');
+                    path.push(BETWEEN);
+                    path.push(' ');
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes it with [`TELL`].
+    pub(super) fn write(&self, tell: &mut Statement<'_>, seq: Seq) -> Result<()> {
+        tell.execute(params![stored(seq.0), self.facts, self.text, self.path])
+            .map(drop)
+            .map_err(sql("write"))
+    }
 }
 
 /// What happened in a session.
@@ -174,12 +240,12 @@ impl<'a> Writer<'a> {
             conn,
             view,
             lineages,
-            words: prepare("INSERT INTO words (rowid, facts, text, path) VALUES (?1, ?2, ?3, ?4)")?,
+            words: prepare(TELL)?,
             effects: prepare("INSERT OR IGNORE INTO effects VALUES (?1, ?2, ?3)")?,
             sessions: HashMap::new(),
             names: HashSet::new(),
             block: None,
-            buffers: Default::default(),
+            told: Told::default(),
             bytes: 0,
             erased: false,
         })
@@ -187,7 +253,7 @@ impl<'a> Writer<'a> {
 
     fn record(&mut self, shown: &Shown) -> Result<()> {
         let known = shown.meaning.as_ref().ok().filter(|_| shown.in_tree);
-        self.words(shown, known)?;
+        self.words(shown)?;
         let Some(record) = known else {
             return Ok(());
         };
@@ -209,42 +275,16 @@ impl<'a> Writer<'a> {
         self.body(record)
     }
 
-    /// Facts, text and paths.
-    fn words(&mut self, shown: &Shown, known: Option<&Record>) -> Result<()> {
-        let [words, text, path] = &mut self.buffers;
-        words.clear();
-        text.clear();
-        path.clear();
-        words.push_str(ANY_RECORD);
-        match known {
-            None => {
-                words.push(' ');
-                words.push_str(UNKNOWN);
-            }
-            Some(record) => {
-                let lineage = self.lineages.of(self.view, record)?;
-                for fact in facts(record, lineage) {
-                    words.push(' ');
-                    token(&fact, words);
-                    let (key, value) = fact;
-                    if key.is_open() && !self.names.contains(&(key, value.to_string())) {
-                        self.names.insert((key, value.into_owned()));
-                    }
+    fn words(&mut self, shown: &Shown) -> Result<()> {
+        let names = &mut self.names;
+        self.told
+            .take(shown, self.view, self.lineages, |key, value| {
+                if !names.contains(&(key, value.to_string())) {
+                    names.insert((key, value.into_owned()));
                 }
-                text_of(&shown.row, text);
-                for found in paths(&shown.row) {
-                    path.push_str(&found);
-                    path.push(' ');
-                    path.push(BETWEEN);
-                    path.push(' ');
-                }
-            }
-        }
-        self.bytes += text.len() + path.len();
-        self.words
-            .execute(params![stored(shown.seq.0), &*words, &*text, &*path])
-            .map(drop)
-            .map_err(sql("write"))
+            })?;
+        self.bytes += self.told.text.len() + self.told.path.len();
+        self.told.write(&mut self.words, shown.seq)
     }
 
     fn time(&mut self, record: &Record) -> Result<()> {
@@ -346,9 +386,8 @@ impl<'a> Writer<'a> {
             .and_then(|mut s| s.execute([stored(seq.0)]))
             .map_err(sql("write"))?;
         let shown = self.view.record(seq)?;
-        let known = shown.meaning.as_ref().ok().filter(|_| shown.in_tree);
         self.erased = true;
-        self.words(&shown, known)
+        self.words(&shown)
     }
 
     /// Writes what was gathered.

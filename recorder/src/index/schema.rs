@@ -26,7 +26,7 @@ pub(super) const BLOCK: u64 = 1024;
 /// How long to wait for another process that follows the same log: its transactions are shorter.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// All tables. What erasures delete from `words` must be found without its text, hence `contentless_delete`.
+/// All tables but [`WORDS`].
 const TABLES: &str = "
 CREATE TABLE stamp (id INTEGER PRIMARY KEY CHECK (id = 0), made_by TEXT NOT NULL, origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL) STRICT;
 CREATE TABLE blocks (block INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, newest INTEGER NOT NULL) STRICT;
@@ -37,8 +37,10 @@ CREATE TABLE generations (seq INTEGER PRIMARY KEY, lineage INTEGER NOT NULL, tim
 CREATE INDEX generations_of ON generations (lineage, seq);
 CREATE TABLE evaluations (seq INTEGER PRIMARY KEY, subject INTEGER, benchmark TEXT, metric TEXT, score TEXT, passed INTEGER) STRICT;
 CREATE INDEX evaluations_of ON evaluations (subject, seq);
-CREATE VIRTUAL TABLE words USING fts5 (facts, text, path, content='', contentless_delete=1, tokenize='unicode61');
 ";
+
+/// The words. What erasures delete from them must be found without its text, hence `contentless_delete`.
+pub(super) const WORDS: &str = "CREATE VIRTUAL TABLE words USING fts5 (facts, text, path, content='', contentless_delete=1, tokenize='unicode61');";
 
 /// The tables' names, to empty them.
 const NAMES: [&str; 7] = [
@@ -155,6 +157,7 @@ fn prepare(conn: Connection) -> Result<Connection> {
     let transaction = Transaction::begin(&conn, "BEGIN IMMEDIATE")?;
     if entries(&conn)?.is_empty() {
         conn.execute_batch(TABLES).map_err(sql("make"))?;
+        conn.execute_batch(WORDS).map_err(sql("make"))?;
         conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID};"))
             .map_err(sql("make"))?;
         // Fewer, larger pieces, and more of them side by side: less merging while the index grows.
@@ -169,6 +172,7 @@ fn prepare(conn: Connection) -> Result<Connection> {
             .map_err(sql("open"))?;
         let model = Connection::open_in_memory().map_err(sql("open"))?;
         model.execute_batch(TABLES).map_err(sql("open"))?;
+        model.execute_batch(WORDS).map_err(sql("open"))?;
         if id != APPLICATION_ID || entries(&conn)? != entries(&model)? {
             return Err(damaged("its tables are others"));
         }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Rows, Statement, params};
 use tacho_schemas::Seq;
 
 use super::follow::{ANY_RECORD, NOTHING, UNKNOWN, prefix};
+use super::near::{self, NEAR};
 use super::schema::{BLOCK, Transaction, damaged, ours, sql, stored};
 use super::{Index, stale};
 use crate::error::{ErrorKind, Result};
@@ -96,11 +97,23 @@ impl Index {
         }
         let search = Search::prepare(self, &view, query, stamp.size)?;
         let mut lineages = Lineages::default();
-        let mut candidates = search.candidates()?;
+        let (near, rest) = search.near(&mut lineages)?;
+        let mut show = |seq| -> Result<ControlFlow<()>, E> {
+            let shown = view.record(Seq(seq))?;
+            match search.keeps(&shown, &mut lineages)? {
+                true => f(shown),
+                false => Ok(ControlFlow::Continue(())),
+            }
+        };
+        for seq in near {
+            if show(seq)?.is_break() {
+                return Ok(());
+            }
+        }
+        let mut candidates = search.candidates(rest)?;
         let mut cursor = candidates.start()?;
         while let Some(seq) = cursor.next()? {
-            let shown = view.record(Seq(seq))?;
-            if search.keeps(&shown, &mut lineages)? && f(shown)?.is_break() {
+            if show(seq)?.is_break() {
                 break;
             }
         }
@@ -282,11 +295,40 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// What an expression with open words finds among the first records of the search, in its order, and the range behind them.
+    fn near(&self, lineages: &mut Lineages) -> Result<(Vec<u64>, Range<u64>)> {
+        let range = self.range.clone();
+        let long = range.end.saturating_sub(range.start) > 4 * NEAR;
+        let Cover::Found { expression, .. } = &self.cover else {
+            return Ok((Vec::new(), range));
+        };
+        if !long || !near::is_open(expression) {
+            return Ok((Vec::new(), range));
+        }
+        let expression = or_unknown(expression);
+        let (near, rest) = match self.query.order {
+            Order::OldestFirst => {
+                let end = range.start.saturating_add(NEAR);
+                (range.start..end, end..range.end)
+            }
+            Order::NewestFirst => {
+                let start = range.end.saturating_sub(NEAR);
+                (start..range.end, range.start..start)
+            }
+        };
+        let mut found = near::find(self.view, lineages, near, &expression)?;
+        let sets = self.required_sets();
+        found.retain(|seq| sets.iter().all(|set| set.contains(&Seq(*seq))));
+        if self.query.order == Order::NewestFirst {
+            found.reverse();
+        }
+        Ok((found, rest))
+    }
+
     /// Where the search goes along: the shortest set that holds all, the index, or all numbers.
-    fn candidates(&self) -> Result<Candidates<'_>> {
+    fn candidates(&self, range: Range<u64>) -> Result<Candidates<'_>> {
         let shortest = self.required_sets().into_iter().min_by_key(|set| set.len());
-        let range = (self.range.start < self.range.end).then(|| self.range.clone());
-        let range = range.unwrap_or(0..0);
+        let range = if range.is_empty() { 0..0 } else { range };
         let order = self.query.order;
         Ok(match (&self.cover, shortest) {
             (Cover::Everything, Some(set)) => Candidates::Set { set, range, order },
@@ -302,7 +344,7 @@ impl<'a> Search<'a> {
                 };
                 Candidates::Found {
                     statement: self.index.conn.prepare(text).map_err(sql("read"))?,
-                    expression: format!("({expression}) OR facts : {UNKNOWN}"),
+                    expression: or_unknown(expression),
                     range,
                     sets: self.required_sets(),
                 }
@@ -346,11 +388,30 @@ impl<'a> Search<'a> {
             (None, _) => {
                 let met = test(filter, shown, &facts, &mut |term| match self.set(term) {
                     Some(set) => self.is_in(term, set, shown).map(Some),
-                    None => has_words(&self.index.conn, term, shown.seq).map(Some),
+                    None => self.has_words(term, shown.seq).map(Some),
                 })?;
                 Ok(met.unwrap_or(false))
             }
         }
+    }
+
+    /// Whether a record has words.
+    fn has_words(&self, term: &Term, seq: Seq) -> Result<bool> {
+        let Cover::Found { expression, .. } = cover_term(term) else {
+            return Ok(false);
+        };
+        if near::is_open(&expression) {
+            let (lineages, one) = (&mut Lineages::default(), seq.0..seq.0.saturating_add(1));
+            return Ok(!near::find(self.view, lineages, one, &expression)?.is_empty());
+        }
+        let conn = &self.index.conn;
+        conn.prepare_cached("SELECT 1 FROM words WHERE words MATCH ?1 AND rowid = ?2")
+            .and_then(|mut s| {
+                s.query_row(params![expression, stored(seq.0)], |_| Ok(()))
+                    .optional()
+            })
+            .map(|found| found.is_some())
+            .map_err(sql("read"))
     }
 
     /// Whether a record is in a set; if it is, the checked record itself must lead to another of it.
@@ -448,18 +509,9 @@ fn names(conn: &Connection, key: Key, pattern: &Pattern) -> Result<Vec<Pattern>>
     Ok(found)
 }
 
-/// Asks the index whether a record has words.
-fn has_words(conn: &Connection, term: &Term, seq: Seq) -> Result<bool> {
-    let Cover::Found { expression, .. } = cover_term(term) else {
-        return Ok(false);
-    };
-    conn.prepare_cached("SELECT 1 FROM words WHERE words MATCH ?1 AND rowid = ?2")
-        .and_then(|mut s| {
-            s.query_row(params![expression, stored(seq.0)], |_| Ok(()))
-                .optional()
-        })
-        .map(|found| found.is_some())
-        .map_err(sql("read"))
+/// What is looked for, or what nothing is known of.
+fn or_unknown(expression: &str) -> String {
+    format!("({expression}) OR facts : {UNKNOWN}")
 }
 
 /// Numbers of records that may meet the filter.
