@@ -21,6 +21,12 @@ use crate::term::Failure;
 /// How long a gate may take to write a record down, or to let go of the log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a gate that broke off may take to let go of the log.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Among how many of the newest records one that was written is found.
+const NEWEST: u64 = 64;
+
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -64,12 +70,47 @@ impl<'a> Keeper<'a> {
                     Err(error) => error,
                 },
             };
-            // Nobody listened, so nothing was written; whatever else went wrong, it may have been.
-            if error.kind() != ErrorKind::Missing {
-                return Err(error.into());
+            match error.kind() {
+                // Nobody listened, so nothing was written.
+                ErrorKind::Missing => drop(self.way.replace(find(self.place)?)),
+                // It ended in the midst of it. Once the log is free, it shows whether this was written.
+                ErrorKind::Io | ErrorKind::Busy => {
+                    let log = self.log_of_the_ended(error)?;
+                    self.way.replace(To::Log(log));
+                    if let Some(seq) = self.written(&event)? {
+                        return Ok(seq);
+                    }
+                }
+                _ => return Err(error.into()),
             }
-            self.way.replace(find(self.place)?);
         }
+    }
+
+    /// The log, as soon as the gate that failed so has let go of it.
+    fn log_of_the_ended(&self, error: tacho_recorder::Error) -> Result<Log, Failure> {
+        let began = Instant::now();
+        while began.elapsed() < ENDING {
+            match Log::open(&self.place.log()?, place::options()?) {
+                Ok(log) => return Ok(log),
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::sleep(PAUSE),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(error.into())
+    }
+
+    /// The record of an event, if it is among the newest.
+    fn written(&self, event: &Event) -> Result<Option<Seq>, Failure> {
+        let dir = self.place.open_to_read()?;
+        let reader = place::reader(&dir)?;
+        let view = View::new(&reader)?;
+        for seq in view.size().saturating_sub(NEWEST)..view.size() {
+            let record = view.record(Seq(seq))?.meaning;
+            if record.is_ok_and(|r| r.body == event.body && r.causes() == event.causes.as_slice()) {
+                return Ok(Some(Seq(seq)));
+            }
+        }
+        Ok(None)
     }
 
     /// The hash of a record in the tree.
