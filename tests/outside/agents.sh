@@ -11,52 +11,15 @@
 # Ends with a line `N passed, N failed, N skipped`.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-cache=${TACHO_OUTSIDE:-$top/target/outside}/npm
-tacho=${TACHO:-${CARGO_TARGET_DIR:-$top/target}/debug/tacho}
-mode=${1-}
-passed=0 failed=0 skipped=0
-name=
-
-ok() {
-    local what=$1
-    shift
-    if "$@" >"$box/said" 2>&1; then
-        passed=$((passed + 1))
-        echo "  pass  $name: $what"
-    else
-        failed=$((failed + 1))
-        echo "  FAIL  $name: $what"
-        sed 's/^/        /' "$box/said" | tail -20
-    fi
-}
+name=agents
+# shellcheck source=tests/outside/agents.bash
+. "$(dirname "$0")/agents.bash"
+tacho=$built
 
 says_no() {
     local code=0
     "$@" || code=$?
     [[ $code == 1 ]]
-}
-
-skip() {
-    if [[ $mode == --all ]]; then
-        failed=$((failed + 1))
-        echo "  FAIL  $1: $2"
-    else
-        skipped=$((skipped + 1))
-        echo "  skip  $1: $2"
-    fi
-}
-
-# program AGENT PACKAGE VERSION: prints the agent's program; installed once and kept.
-program() {
-    local dir=$cache/$1-$3
-    if [[ ! -x $dir/node_modules/.bin/$1 ]]; then
-        command -v npm >/dev/null || return 1
-        npm install --no-audit --no-fund --prefix "$dir" "$2@$3" >"$cache/$1-$3.log" 2>&1 || return 1
-    fi
-    HOME=$cache "$dir/node_modules/.bin/$1" --version 2>/dev/null | grep -qF "$3" || return 1
-    echo "$dir/node_modules/.bin/$1"
 }
 
 # A box: a home, a log with an enrolled person, a gate, a workspace.
@@ -78,37 +41,7 @@ setup() {
 serve() {
     "$tacho" serve --preset solo >"$box/serve.out" 2>"$box/serve.err" &
     gate=$!
-    for _ in $(seq 100); do
-        [[ -s $box/serve.out ]] && return 0
-        kill -0 "$gate" 2>/dev/null || break
-        sleep 0.1
-    done
-    cat "$box/serve.err"
-    return 1
-}
-
-teardown() {
-    kill "$gate" 2>/dev/null
-    wait "$gate" 2>/dev/null
-    rm -rf "$box"
-}
-
-# model TURN...: starts the model with these turns.
-model() {
-    printf '%s\n' "$@" >"$box/script"
-    rm -f "$box/heard" "$box/port"
-    python3 "$here/model.py" "$box/script" "$box/heard" >"$box/port" 2>"$box/model.err" &
-    model=$!
-    for _ in $(seq 100); do
-        [[ -s $box/port ]] && break
-        sleep 0.05
-    done
-    port=$(cat "$box/port")
-}
-
-done_with_model() {
-    kill "$model" 2>/dev/null
-    wait "$model" 2>/dev/null
+    serving
 }
 
 # agent TURN...: runs the agent with a model that says these turns.
@@ -359,25 +292,28 @@ mkdir -p "$cache"
 echo "real agents: allow, deny, hold, kill, and back"
 [[ $mode == --all ]] && versions="2.1.197 2.1.330" || versions="2.1.330"
 if ! command -v ssh-keygen >/dev/null || ! command -v git >/dev/null; then
-    skip agents "there is no ssh-keygen or no git"
+    skip "there is no ssh-keygen or no git"
 else
     alone
     for version in $versions; do
-        if cli=$(program claude @anthropic-ai/claude-code "$version"); then
+        if dir=$(program claude @anthropic-ai/claude-code "$version"); then
+            cli=$dir/node_modules/.bin/claude
             kind=claude closes=no
             [[ $version == 2.1.197 ]] || closes=yes
             try claude-code project
         else
-            skip "claude $version" "it cannot be installed"
+            name="claude $version"
+            skip "it cannot be installed"
         fi
     done
     version=0.169.0
-    if cli=$(program codex @openai/codex "$version"); then
+    if dir=$(program codex @openai/codex "$version"); then
+        cli=$dir/node_modules/.bin/codex
         kind=codex closes=no
         try codex user
     else
-        skip "codex $version" "it cannot be installed"
+        name="codex $version"
+        skip "it cannot be installed"
     fi
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[[ $failed == 0 && $passed != 0 ]]
+counted

@@ -11,52 +11,9 @@
 # Ends with a line `N passed, N failed, N skipped`.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-cache=${TACHO_OUTSIDE:-$top/target/outside}/npm
-built=${TACHO:-${CARGO_TARGET_DIR:-$top/target}/debug/tacho}
-mode=${1-}
-passed=0 failed=0 skipped=0
 name=cell
-# How long anything may take, in tenths of a second.
-patience=1200
-
-pass() {
-    passed=$((passed + 1))
-    echo "  pass  $name: $1"
-}
-
-fail() {
-    failed=$((failed + 1))
-    echo "  FAIL  $name: $1"
-    tail -20 "$box/said" 2>/dev/null | sed 's/^/        /'
-}
-
-# ok WHAT COMMAND...: the command has to succeed.
-ok() {
-    local what=$1
-    shift
-    if "$@" >"$box/said" 2>&1; then pass "$what"; else fail "$what"; fi
-}
-
-skip() {
-    if [[ $mode == --all ]]; then
-        failed=$((failed + 1))
-        echo "  FAIL  $name: $1"
-    else
-        skipped=$((skipped + ${2:-1}))
-        echo "  skip  $name: $1"
-    fi
-}
-
-# until COMMAND...: waits until it succeeds.
-until_() {
-    for _ in $(seq $patience); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.1
-    done
-    return 1
-}
+# shellcheck source=tests/outside/agents.bash
+. "$(dirname "$0")/agents.bash"
 
 # as COMMAND...: as the ordinary user, with an environment of their own; `exec=exec` in the place of this shell.
 as() {
@@ -64,17 +21,6 @@ as() {
     [[ $(id -u) != 0 ]] || drop=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
     # Without quotes: nothing, or one word.
     ${exec-} "${drop[@]}" env -i HOME="$box/home" PATH="$PATH" TERM=xterm "$@"
-}
-
-# program AGENT PACKAGE VERSION: prints the agent's program; installed once and kept.
-program() {
-    local dir=$cache/$1-$3
-    if [[ ! -x $dir/node_modules/.bin/$1 ]]; then
-        command -v npm >/dev/null || return 1
-        npm install --no-audit --no-fund --prefix "$dir" "$2@$3" >"$cache/$1-$3.log" 2>&1 || return 1
-    fi
-    HOME=$cache "$dir/node_modules/.bin/$1" --version 2>/dev/null | grep -qF "$3" || return 1
-    echo "$dir"
 }
 
 # A box: a home with settings of the user's own, a log, a gate, a workspace. What the user may not run where it lies is copied.
@@ -102,33 +48,13 @@ setup() {
 serve() {
     exec=exec as "$tacho" serve --preset solo >"$box/serve.out" 2>"$box/serve.err" &
     gate=$!
-    until_ test -s "$box/serve.out" -o ! -e "/proc/$gate"
-    [[ -s $box/serve.out ]] || {
-        cat "$box/serve.err"
-        return 1
-    }
+    serving
 }
 
-teardown() {
-    kill "$gate" 2>/dev/null
-    wait "$gate" 2>/dev/null
-    rm -rf "$box"
-}
-
-# model TURN...: starts the model with these turns.
-model() {
-    printf '%s\n' "$@" >"$box/script"
-    rm -f "$box/heard" "$box/port"
-    python3 "$here/model.py" "$box/script" "$box/heard" >"$box/port" 2>"$box/model.err" &
-    model=$!
-    until_ test -s "$box/port"
-    port=$(cat "$box/port")
+# scripted TURN...: a model with these turns, which Codex finds in its home.
+scripted() {
+    model "$@"
     codex_home "$box/home/.codex"
-}
-
-done_with_model() {
-    kill "$model" 2>/dev/null
-    wait "$model" 2>/dev/null
 }
 
 # codex_home DIR: settings that name the model.
@@ -194,7 +120,7 @@ gated() {
     shift
     number=$((number + 1))
     # Text that every policy denies; in two pieces here, so that no command line but the agent's own holds it.
-    model "$(shell "echo tachograph-""canary-$number > $ws/broke-$number")" "$(shell "echo fine > $ws/fine-$number")"
+    scripted "$(shell "echo tachograph-""canary-$number > $ws/broke-$number")" "$(shell "echo fine > $ws/fine-$number")"
     inside "" "$@"
     done_with_model
     cp "$box/agent.out" "$box/said"
@@ -223,7 +149,7 @@ mark() { echo "$((100000 + RANDOM))$RANDOM"; }
 killed() {
     local level=$1 long run code began
     long=$(mark)
-    model "$(shell "setsid sleep $long & (setsid sh -c 'trap \"\" TERM HUP INT; sleep $long; :' &) ; sleep $long & kill -STOP \$!; touch $ws/waits; sleep $long")"
+    scripted "$(shell "setsid sleep $long & (setsid sh -c 'trap \"\" TERM HUP INT; sleep $long; :' &) ; sleep $long & kill -STOP \$!; touch $ws/waits; sleep $long")"
     rm -f "$ws/waits"
     local words
     read -ra words < <(line)
@@ -297,7 +223,7 @@ touch ~/x && echo changed
 rm -f /run/tacho/switch/armed && echo disarmed
 echo end
 END
-    model "$(shell "sh look.sh > seen")"
+    scripted "$(shell "sh look.sh > seen")"
     local words
     read -ra words < <(line)
     inside "" "${words[@]}"
@@ -397,7 +323,7 @@ try() {
 # nested LINE: an agent that starts another, whose tools are asked for as well.
 nested() {
     number=$((number + 1))
-    model "$(shell "$1 >$ws/nested.out 2>&1")" "$(shell "echo tachograph-""canary-$number > $ws/broke-$number")" "$(shell "echo fine > $ws/fine-$number")"
+    scripted "$(shell "$1 >$ws/nested.out 2>&1")" "$(shell "echo tachograph-""canary-$number > $ws/broke-$number")" "$(shell "echo fine > $ws/fine-$number")"
     local words
     read -ra words < <(line)
     inside "" "${words[@]}"
@@ -447,5 +373,4 @@ else
         fi
     done
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[[ $failed == 0 && $passed != 0 ]]
+counted
