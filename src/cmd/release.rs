@@ -29,8 +29,8 @@ const HOUR: i64 = 3_600_000_000_000;
 ///
 /// Each enrolled person who wants it signs with their own key; who ordered the kill does not count, nor who came after it. When as
 /// many have signed as the policy in force asks for (one more, if nobody signed for the kill; never fewer than two where three are
-/// enrolled), it is recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own kill, after typing the first eight digits of its
-/// hash.
+/// enrolled), it is recorded and the switch is armed again. Where at most one person is enrolled, that person may release their own
+/// kill, after typing the first eight digits of its hash.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  tacho release --reason 'the fix is in' --key ~/.ssh/id_ed25519\n  tacho release 41 --reason 'false alarm'"

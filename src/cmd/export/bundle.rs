@@ -8,7 +8,7 @@ use tacho_recorder::{Clock, SystemClock};
 use tacho_schemas::Time;
 use tacho_schemas::verify::Mark;
 
-use super::out::{From, Hide, filter};
+use super::out::{From, Hide, Span, filter};
 use crate::cmd::verify::read_marks;
 use crate::place::Place;
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
@@ -25,23 +25,8 @@ use crate::term::{Exit, Failure, Term, Tone, count, safe};
     after_help = "Examples:\n  tacho export bundle march.tacho --since 2026-03-01 --until 2026-03-31 --withhold reasoning,input\n  tacho export bundle incident.tacho --incident 1207\n  tacho export bundle all.tacho"
 )]
 pub(crate) struct Args {
-    /// Only records that meet this; `tacho list --help` says how it is written
-    #[arg(
-        long,
-        short = 'f',
-        value_name = "FILTER",
-        default_value = "",
-        hide_default_value = true
-    )]
-    filter: String,
-
-    /// Only records from this time on: a date, an RFC 3339 time, or 90m, 2h, 3d ago
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-
-    /// Only records up to this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    span: Span,
 
     /// Only this record, what led to it, and what came of it
     #[arg(long, value_name = "SEQ")]
@@ -67,9 +52,7 @@ impl Args {
     /// All of the records that meet a filter, into a file.
     pub(crate) fn of(filter: String, out: PathBuf) -> Self {
         Self {
-            filter,
-            since: None,
-            until: None,
+            span: Span::of(filter),
             incident: None,
             hide: Hide::default(),
             against: Vec::new(),
@@ -120,12 +103,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 
 /// Everything that is asked for, as one filter.
 fn selection(args: &Args) -> Result<Filter, Failure> {
-    let mut all = vec![filter(&args.filter)?];
-    for (key, time) in [("since", &args.since), ("until", &args.until)] {
-        if let Some(time) = time {
-            all.push(filter(&format!("{key}:\"{}\"", time.replace('"', "")))?);
-        }
-    }
+    let mut all = args.span.filters()?;
     if let Some(seq) = args.incident {
         all.push(filter(&format!("seq:{seq} | under({seq}) | over({seq})"))?);
     }

@@ -44,6 +44,49 @@ impl Choice {
     }
 }
 
+/// Which records, by what they are and when they were.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Span {
+    /// Only records that meet this; `tacho list --help` says how it is written
+    #[arg(
+        long,
+        short = 'f',
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    filter: String,
+
+    /// Only records from this time on: a date, an RFC 3339 time, or 90m, 2h, 3d ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+
+    /// Only records up to this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl Span {
+    /// Whenever they were.
+    pub(crate) fn of(filter: String) -> Self {
+        Self {
+            filter,
+            ..Self::default()
+        }
+    }
+
+    /// Each thing that a record must meet.
+    pub(crate) fn filters(&self) -> Result<Vec<Filter>, Failure> {
+        let mut all = vec![filter(&self.filter)?];
+        for (key, time) in [("since", &self.since), ("until", &self.until)] {
+            if let Some(time) = time {
+                all.push(filter(&format!("{key}:\"{}\"", time.replace('"', "")))?);
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// Text and files that do not leave.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Hide {

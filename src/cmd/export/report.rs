@@ -9,7 +9,7 @@ use tacho_recorder::{Clock, SystemClock};
 use tacho_schemas::Time;
 use tacho_schemas::verify::Anchor;
 
-use super::out::{From, Hide, filter, say_losses};
+use super::out::{From, Hide, Span, say_losses};
 use crate::cmd::verify::{pinned, read_marks, read_trust};
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, count, safe};
@@ -31,23 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     framework: String,
 
-    /// Only records that meet this; `tacho list --help` says how it is written
-    #[arg(
-        long,
-        short = 'f',
-        value_name = "FILTER",
-        default_value = "",
-        hide_default_value = true
-    )]
-    filter: String,
-
-    /// Only records from this time on: a date, an RFC 3339 time, or 90m, 2h, 3d ago
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-
-    /// Only records up to this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    span: Span,
 
     #[command(flatten)]
     hide: Hide,
@@ -78,13 +63,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
         )
         .hint("name a file"));
     }
-    let mut all = vec![filter(&args.filter)?];
-    for (key, time) in [("since", &args.since), ("until", &args.until)] {
-        if let Some(time) = time {
-            all.push(filter(&format!("{key}:\"{}\"", time.replace('"', "")))?);
-        }
-    }
-    let filter = Filter::all(all);
+    let filter = Filter::all(args.span.filters()?);
     let mut marks = Vec::new();
     for path in &args.against {
         marks.extend(read_marks(path)?);
