@@ -6,7 +6,7 @@
 //!
 //! Budgets at 1,000,000 records: following at 0.3 of the append rate or more; the newest 50 with a word in 5 ms or less in the
 //! index alone; the first rows of a filter, read and checked, in 100 ms or less from opening on; the answers about a record in
-//! 50 ms or less from opening on. Short prefixes of common words are known to take longer: FTS5 gathers everything that begins so.
+//! 50 ms or less from opening on.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,

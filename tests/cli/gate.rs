@@ -1,10 +1,14 @@
 //! The gate as people and agents meet it: the real daemon, real `ssh-keygen`, real sockets.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tacho_recorder::SystemClock;
+use tacho_recorder::log::{Log, Options};
 
 use super::daemon::{Daemon, digits, edit, first_hold, house, keygen, post};
 use super::home::Home;
@@ -380,4 +384,31 @@ fn a_daemon_killed_leaves_a_log_that_holds() {
     assert_eq!(post(&socket, "/v1/decide", &ask)["verdict"], "allow");
     daemon.stop();
     assert!(home.run(["verify"]).good().out.ends_with("verified\n"));
+}
+
+/// The gate of a run ends with its agent: it may do so while it is told of the kill that ended it.
+#[test]
+fn a_kill_whose_gate_breaks_off_is_written_down_once() {
+    let home = Home::with_log();
+    let options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
+    let log = Log::open(&home.log(), options).unwrap();
+    let door = UnixListener::bind(home.log().join("reviewers.sock")).unwrap();
+    let gate = std::thread::spawn(move || {
+        for caller in door.incoming() {
+            let (mut caller, mut asked) = (caller.unwrap(), [0; 4096]);
+            let read = caller.read(&mut asked).unwrap();
+            if asked[..read].starts_with(b"POST /v1/switch") {
+                break;
+            }
+            caller
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+                .unwrap();
+        }
+        log.close().unwrap();
+    });
+    let ran = home.run(["kill", "all", "--reason", "a test", "--json"]);
+    gate.join().unwrap();
+    assert!(ran.json()[0]["record"].is_u64(), "{ran:?}");
+    let kills = home.run(["list", "--json", "--filter", "kind:kill"]).good();
+    assert_eq!(kills.json().len(), 1, "{kills:?}");
 }

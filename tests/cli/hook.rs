@@ -226,6 +226,29 @@ fn approve(home: &Home, key: &Path) -> String {
     seq
 }
 
+/// A harness on a busy machine writes a call into its transcript after it asks about it.
+#[test]
+fn a_reason_that_comes_late_is_waited_for() {
+    let (harness, _daemon) = Harness::new("claude-code", "claude-code", "2.1.330", &[]);
+    let input = json!({ "file_path": harness.work("x.txt"), "content": "one\n" });
+    let call = harness.call("PreToolUse-Write", "toolu_late", "Write", &input);
+    let asking = harness.spawn(&[]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(700));
+            harness.tells("toolu_late", "Write", &input, "it came late");
+        });
+        let ran = finish(asking, call.to_string().as_bytes());
+        assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
+    });
+    let action = harness.records("kind:action verdict:allow").pop().unwrap();
+    assert_eq!(
+        action["body"]["rationale"]["source"], "transcript",
+        "{action}"
+    );
+    assert!(action.to_string().contains("it came late"), "{action}");
+}
+
 #[test]
 fn claude_code_asks_first_people_decide_and_what_never_asked_shows() {
     let (harness, daemon) =
