@@ -406,3 +406,88 @@ fn a_report_names_its_controls_and_leaves_nothing_else_behind() {
         ["evidence.tacho", "n.html", "r.html", "w.html"]
     );
 }
+
+/// Everything below a folder, with the bytes of each file.
+fn tree(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => all.extend(tree(&entry.path())),
+            kind if kind.is_symlink() => all.push((entry.path(), b"a link".into())),
+            _ => all.push((entry.path(), fs::read(entry.path()).unwrap())),
+        }
+    }
+    all.sort();
+    all
+}
+
+/// What an agent calls its files names no file of ours.
+#[test]
+fn names_that_lead_elsewhere_lead_nowhere() {
+    let home = Home::with_log();
+    let escapes = [
+        "../../escaped",
+        "/etc/escaped",
+        "a/../../escaped",
+        "..\u{0}",
+    ];
+    for path in escapes {
+        let event = serde_json::json!({
+            "kind": "mutation",
+            "actor": { "type": "agent", "id": "quill" },
+            "body": { "change": "modify", "known": "declared", "parts": ["prompt"], "rationale": { "source": "absent" } },
+            "content": { "path": path },
+            "artefacts": [
+                { "role": "before", "text": format!("before {path}"), "path": path },
+                { "role": "after", "text": format!("after {path}"), "path": path },
+            ],
+        });
+        home.record(&[&event.to_string()]).good();
+    }
+    let elsewhere = home.path("elsewhere");
+    fs::write(&elsewhere, "it was here before").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.path("link.tacho")).unwrap();
+    fs::create_dir(home.path("out")).unwrap();
+    let ours = |home: &Home| {
+        let mut all = tree(&home.path("."));
+        let of_exports = ["out", "link.tacho", "state"];
+        all.retain(|(path, _)| {
+            !of_exports
+                .iter()
+                .any(|name| path.starts_with(home.path(name)))
+        });
+        all
+    };
+    let before = ours(&home);
+    for args in [
+        &["bundle", "out/all.tacho"][..],
+        &["bundle", "link.tacho"],
+        &["tiles", "out/tiles"],
+        &["acts", "out/acts"],
+        &["report", "--framework", "eu-ai-act", "out/report.html"],
+        &["jsonl", "out/all.jsonl"],
+        &["csv", "out/all.csv"],
+    ] {
+        let args: Vec<String> = std::iter::once("export".to_owned())
+            .chain(args.iter().map(
+                |word| match word.contains("out/") || word.contains("link") {
+                    true => home.path(word).to_str().unwrap().to_owned(),
+                    false => (*word).to_owned(),
+                },
+            ))
+            .collect();
+        let ran = home.run(&args);
+        // A link is not followed, and nobody acted here.
+        let due = match (args[1].as_str(), args[2].ends_with("link.tacho")) {
+            (_, true) => 2,
+            ("acts", _) => 1,
+            _ => 0,
+        };
+        assert_eq!(ran.code, due, "{ran:?}");
+    }
+    assert_eq!(ours(&home), before);
+    let bundle = home.path("out/all.tacho");
+    let seen = home.run(["verify".as_ref(), bundle.as_os_str()]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    assert_eq!(ours(&home), before);
+}
