@@ -184,6 +184,47 @@ fn a_shell_and_an_editor_in_a_cell_have_their_whole_terminal() {
     assert_eq!(note, "one line\n");
 }
 
+#[test]
+fn a_monitor_in_a_cell_shows_its_processes_in_colour() {
+    if !has_cells() || !std::path::Path::new("/usr/bin/htop").exists() {
+        eprintln!("skipped: it needs a cell and htop");
+        return;
+    }
+    let user = User::new();
+    let mut screen = Screen::open(&user, &["run", "--", "bash", "--norc", "--noprofile", "-i"]);
+    screen.shows("$ ");
+    screen.keys("PS1='[in] '; clear\r");
+    screen.until("a prompt of ours", |s| s.contents().starts_with("[in] "));
+    screen.keys("htop\r");
+    let footer = |s: &vt100::Screen, row: u16| {
+        let cells = (0..100).filter_map(|col| s.cell(row, col));
+        let text: String = cells.map(vt100::Cell::contents).collect();
+        text.contains("F10Quit")
+    };
+    screen.until("its last row", |s| footer(s, 23));
+    screen.until("colours", |s| {
+        let mut cells = (0..24).flat_map(|row| (0..80).filter_map(move |col| s.cell(row, col)));
+        cells.any(|cell| cell.bgcolor() != vt100::Color::Default)
+    });
+    // The shell and the monitor are there; who runs outside is not.
+    screen.shows("bash --norc");
+    assert!(!screen.text().contains("tests/cell"), "{}", screen.text());
+    screen.resize(100, 30);
+    screen.until("its last row, farther down", |s| footer(s, 29));
+    screen.keys("\x1a");
+    screen.shows("Stopped");
+    screen.prompts();
+    screen.keys("fg\r");
+    screen.until("the monitor again", |s| {
+        footer(s, 29) && s.alternate_screen()
+    });
+    screen.keys("\x03");
+    screen.until("the shell again", |s| !s.alternate_screen());
+    screen.prompts();
+    screen.keys("exit 8\r");
+    assert_eq!(screen.end(), 8, "{}", screen.text());
+}
+
 fn until_sleeps(mark: &str) {
     crate::user::until("it sleeps", || crate::user::marked(mark) == 1);
 }

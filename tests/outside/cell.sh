@@ -320,6 +320,31 @@ try() {
     if [[ -n ${KEEP-} ]]; then echo "  kept $box"; else teardown; fi
 }
 
+# A real message bus that answers outside does not inside, by whatever name it is called.
+buses() {
+    name="a message bus"
+    if ! command -v dbus-daemon >/dev/null || ! command -v dbus-send >/dev/null; then
+        skip "there is no dbus-daemon" 4
+        return
+    fi
+    local address bus
+    local ask=(dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames)
+    for address in "unix:path=$box/home/bus" "unix:abstract=tacho-cell-bus-$$"; do
+        exec=exec as dbus-daemon --session --nofork --nopidfile --address="$address" >"$box/bus" 2>&1 &
+        bus=$!
+        ok "answers outside, at ${address%%=*}" until_ as DBUS_SESSION_BUS_ADDRESS="$address" "${ask[@]}"
+        inside "" env DBUS_SESSION_BUS_ADDRESS="$address" "${ask[@]}"
+        cp "$box/agent.out" "$box/said"
+        if grep -q 'Failed to open connection' "$box/said" && ! grep -q 'org.freedesktop.DBus"' "$box/said"; then
+            pass "does not answer inside, at ${address%%=*}"
+        else
+            fail "does not answer inside, at ${address%%=*}"
+        fi
+        kill "$bus"
+        wait "$bus" 2>/dev/null
+    done
+}
+
 # nested LINE: an agent that starts another, whose tools are asked for as well.
 nested() {
     number=$((number + 1))
@@ -360,6 +385,10 @@ else
             if as "$tacho" cell-probe landlock >/dev/null 2>&1; then level=landlock; else level=process-group; fi
             echo "  NO CELL ON THIS MACHINE. Level reached: $level. What only a cell can hold is skipped below. Because:"
             sed 's/^/        /' "$box/said"
+        fi
+        if [[ $cells == yes ]]; then
+            kind=bus port=9
+            buses
         fi
     fi
     teardown
