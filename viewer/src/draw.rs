@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use tacho_recorder::audit::Step;
 use tacho_recorder::filter::Filter;
 use tacho_schemas::verify::{Authenticity, Report};
 
@@ -376,11 +377,20 @@ impl App {
             Verification::NotAsked => {
                 badges.push((Role::Dim, "not verified yet (v)".to_owned()));
             }
-            Verification::Running { done, all } => {
-                let percent = u128::from(*done) * 100 / u128::from((*all).max(1));
-                badges.push((Role::Dim, format!("verifying {percent} %")));
+            Verification::Running(step) => {
+                badges.push((Role::Dim, format!("verifying {} %", percent(step))));
             }
-            Verification::Done(report) => badges.push(verdict(report, glyphs)),
+            Verification::Stopped(step) => {
+                let text = format!("verified {} % (v goes on)", percent(step));
+                badges.push((Role::Dim, text));
+            }
+            Verification::Done(report) => {
+                badges.push(verdict(report, glyphs));
+                let since = self.unverified();
+                if since > 0 {
+                    badges.push((Role::Dim, format!("{} since (v)", thousands(since))));
+                }
+            }
             Verification::Failed(_) => {
                 badges.push((Role::Deny, format!("{} cannot be verified", glyphs.deny)));
             }
@@ -490,7 +500,12 @@ impl App {
                     (Screen::Explain, Action::Enter) => "open link",
                     (Screen::Diff | Screen::Health, Action::Enter) => continue,
                     (Screen::Health, Action::Diff | Action::Filter) => continue,
-                    (Screen::Health, Action::Verify) => entry.hint,
+                    (Screen::Health, Action::Verify) => match &self.verification {
+                        Verification::Running(_) if !self.options.source.is_bundle() => "stop",
+                        Verification::Stopped(_) => "go on",
+                        Verification::Done(_) if self.unverified() > 0 => "go on",
+                        _ => entry.hint,
+                    },
                     (_, Action::Verify) => continue,
                     _ => entry.hint,
                 };
@@ -695,6 +710,10 @@ impl App {
         }
         Some((inside.x + cells, inside.y))
     }
+}
+
+fn percent(step: &Step) -> u128 {
+    u128::from(step.done) * 100 / u128::from(step.all.max(1))
 }
 
 /// What verification found, in three words.

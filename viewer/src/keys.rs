@@ -169,7 +169,7 @@ pub(crate) const TABLE: &[Entry] = &[
     key(A::PreviousLineage, "previous-lineage", &["{"], GRAPH, "the lineage before", ""),
     key(A::Faster, "faster", &["+"], REPLAY, "play faster", ""),
     key(A::Slower, "slower", &["-"], REPLAY, "play slower", ""),
-    key(A::Verify, "verify", &["v"], Everywhere, "verify the whole log, in the background", "verify"),
+    key(A::Verify, "verify", &["v"], Everywhere, "verify the whole log in the background; again goes on with what is new; on health, stops it and goes on", "verify"),
     key(A::Pick, "pick", &["space"], On(&[S::Timeline, S::Explain, S::Diff, S::Lineage]), "mark the record here for e, or take the mark away", ""),
     key(A::Export, "export", &["e"], Everywhere, "write what is marked, else what meets the filter, into a new file", ""),
     key(A::Kill, "kill", &["K"], Everywhere, "stop agents: a dialog, which acts when you have typed whom and why", ""),

@@ -19,4 +19,5 @@ mod viewer {
     pub(crate) mod random;
     pub(crate) mod screens;
     pub(crate) mod support;
+    pub(crate) mod verifying;
 }
