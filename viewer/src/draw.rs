@@ -326,6 +326,12 @@ impl App {
                         _ => entry.hint,
                     },
                     (_, Action::Verify) => continue,
+                    // Nothing to answer, or nobody who may.
+                    (_, Action::Approve | Action::Deny)
+                        if self.options.signer.is_none() || self.inbox.chosen().is_none() =>
+                    {
+                        continue;
+                    }
                     _ => entry.hint,
                 };
                 hints.push((entry.action, key.to_string(), hint));

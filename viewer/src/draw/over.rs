@@ -213,7 +213,7 @@ pub(super) fn draw_editor(pen: &mut Pen<'_>, row: Rect, editor: &Editor) -> Opti
     }
     if editor.text.trim().is_empty() {
         pen.clear(below);
-        let help = "kind: agent: tool: verdict: status: path: since: under(SEQ) word \"phrase\"  - not  | or";
+        let help = "kind: by: agent: tool: status: verdict: path: since: words  - not  | or";
         pen.text(row.x + 3, below.y, room, Role::Dim, help);
         return Some((x, row.y));
     }

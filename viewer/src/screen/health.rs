@@ -433,14 +433,16 @@ fn glance_lines(health: &Health, lines: &mut Vec<Line>) {
     say(lines, "writer", Role::Text, writer.to_owned());
     if let Some(last) = health.last_time {
         let ago = until(last, health.now);
-        let (role, text) =
-            match ago.ends_with("left") && last.0 > health.now.0.saturating_add(2_000_000_000) {
-                true => (
-                    Role::Hold,
-                    format!("! {}, which is ahead of this machine's clock", moment(last)),
-                ),
-                false => (Role::Text, format!("{}, {ago}", moment(last))),
-            };
+        let (role, text) = match ago.ends_with("left")
+            && last.0 > health.now.0.saturating_add(2_000_000_000)
+        {
+            true => (
+                Role::Hold,
+                format!("! {}, which is ahead of this machine's clock", moment(last)),
+            ),
+            false if ago.ends_with("left") => (Role::Text, format!("{}, just now", moment(last))),
+            false => (Role::Text, format!("{}, {ago}", moment(last))),
+        };
         say(lines, "last record", role, text);
     }
     let database = health.database.map_or("?".to_owned(), bytes);
