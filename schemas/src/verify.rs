@@ -67,7 +67,7 @@ struct Boots {
 }
 
 /// The state of a verification between two records.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fold {
     genesis: Option<Genesis>,
     /// The identity key signed the genesis.
@@ -134,6 +134,19 @@ impl Fold {
     /// How many records were taken.
     pub fn size(&self) -> u64 {
         self.tree.size()
+    }
+
+    /// Also keeps the state at these tree sizes. False if one of them was passed before it was wanted: then only a fold from the
+    /// beginning can tell.
+    pub fn want(&mut self, sizes: impl IntoIterator<Item = u64>) -> bool {
+        self.wanted.extend(sizes);
+        let passed = self.wanted.range(..=self.tree.size());
+        passed.clone().all(|size| self.seen.contains_key(size))
+    }
+
+    /// Whether nothing that is wrong was found so far.
+    pub fn is_sound(&self) -> bool {
+        self.integrity.count == 0
     }
 
     /// Whether the last record is the seal of a clean stop.

@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a tool of ours, not of the product"
 )]
 
@@ -215,12 +216,59 @@ fn usage() -> (u64, Duration) {
     )
 }
 
+const USAGE: &str = "\
+usage: drive LOG [--make RECORDS] [--append]
+  LOG             the directory of a log
+  --make RECORDS  makes a log of so many records there first; nothing may be there yet
+  --append        appends 5,000 records a second meanwhile: use a copy";
+
+/// What is asked of us.
+struct Asked {
+    log: PathBuf,
+    make: Option<u64>,
+    append: bool,
+}
+
+impl Asked {
+    fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut log, mut make, mut append) = (None, None, false);
+        let mut words = words;
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--append" => append = true,
+                "--make" => {
+                    let records = words.next().ok_or("--make wants a number of records")?;
+                    let number = records.replace([',', '_'], "").parse();
+                    make =
+                        Some(number.map_err(|_| format!("`{records}` is no number of records"))?);
+                }
+                option if option.starts_with('-') => {
+                    return Err(format!("there is no `{option}`"));
+                }
+                _ if log.is_some() => return Err(format!("one log, not also `{word}`")),
+                _ => log = Some(PathBuf::from(word)),
+            }
+        }
+        let log = log.ok_or("which log?")?;
+        match (make, log.exists()) {
+            (Some(_), true) => Err(format!("`{}` is there already", log.display())),
+            (None, false) => Err(format!("there is no `{}`", log.display())),
+            _ => Ok(Self { log, make, append }),
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let path = PathBuf::from(args.first().expect("the directory of a log"));
-    let appends = args.iter().any(|word| word == "--append");
-    if let Some(at) = args.iter().position(|word| word == "--make") {
-        make(&path, args[at + 1].parse().expect("how many records"));
+    let asked = match Asked::read(std::env::args().skip(1)) {
+        Ok(asked) => asked,
+        Err(why) => {
+            eprintln!("{why}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let (path, appends) = (asked.log, asked.append);
+    if let Some(records) = asked.make {
+        make(&path, records);
     }
     let began = Instant::now();
     let mut drive = Drive {

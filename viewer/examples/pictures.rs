@@ -11,7 +11,7 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,10 @@ use tacho_recorder::{LogDir, Reader, keys};
 use tacho_schemas::Origin;
 use tacho_viewer::{App, Event, Keymap, Screen, Source, Theme};
 
-/// 2026-11-24 06:00:00Z.
-const NOW: i64 = 1_795_500_000_000_000_000;
+#[path = "../tests/viewer/gated.rs"]
+mod gated;
+
+use gated::NOW;
 
 const FILES: [&str; 3] = [
     "lineages/codeevolve/island1.jsonl",
@@ -38,48 +40,33 @@ const FILES: [&str; 3] = [
 ];
 
 /// Name, cells, keys.
-const PICTURES: [(&str, (u16, u16), &str); 5] = [
+const PICTURES: [(&str, (u16, u16), &str); 6] = [
     ("timeline", (132, 34), "# 75 enter"),
     ("lineage", (132, 30), "# 76 enter 4 s"),
     ("diff", (132, 34), "# 84 enter d"),
     ("replay", (100, 28), "# 75 enter 5"),
     ("health", (100, 20), "7"),
+    ("approve", (100, 26), "6 A pause 07"),
 ];
 
 fn main() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("planner");
-    let identity = keys::generate().unwrap();
-    let beginning = Beginning {
-        path: &path,
-        origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
-        identity: &identity,
-        predecessor: None,
-    };
-    let clock = Arc::new(TestClock::new(NOW, 1_000_000_000));
-    let log = Log::create(
-        beginning,
-        Options::new(clock.clone(), "pictures").for_import(),
-    )
-    .unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::env::set_current_dir(&root).unwrap();
-    for file in FILES {
-        let reader = Reader::open(&LogDir::open_to_read(&path).unwrap()).unwrap();
-        let request = Request {
-            path: Path::new("fixtures").join(file),
-            format: None,
-            range: None,
-            again: false,
-        };
-        let view = View::new(&reader).unwrap();
-        import(&log, &view, &request, &mut Known::default(), &mut |_, _| ()).unwrap();
-    }
-    log.close().unwrap();
+    let clock = Arc::new(TestClock::new(NOW, 1_000_000_000));
+    let imported = make(&dir.path().join("imported"), &clock, import_all);
+    // What the gate writes, without a gate.
+    let held = make(&dir.path().join("held"), &clock, |log| {
+        gated::fill(log, false)
+    });
     for (name, size, keys) in PICTURES {
+        let (path, signer) = match name {
+            "approve" => (&held, Some("ana".to_owned())),
+            _ => (&imported, None),
+        };
         let options = tacho_viewer::Options {
-            source: Source::Log(LogDir::open_to_read(&path).unwrap()),
-            signer: None,
+            source: Source::Log(LogDir::open_to_read(path).unwrap()),
+            signer,
             clock: clock.clone(),
             trust: None,
             name: "planner".to_owned(),
@@ -103,6 +90,11 @@ fn main() {
         for word in keys.split_whitespace() {
             let codes = match word {
                 "enter" => vec![KeyCode::Enter],
+                "pause" => {
+                    // As long as a dialog hears nothing.
+                    std::thread::sleep(Duration::from_millis(350));
+                    continue;
+                }
                 word => word.chars().map(KeyCode::Char).collect(),
             };
             for code in codes {
@@ -113,6 +105,35 @@ fn main() {
         let file = Path::new("docs").join(format!("{name}.svg"));
         std::fs::write(&file, svg(terminal.backend().buffer())).unwrap();
         println!("{}", file.display());
+    }
+}
+
+fn make(path: &Path, clock: &Arc<TestClock>, fill: impl FnOnce(&Log)) -> PathBuf {
+    let identity = keys::generate().unwrap();
+    let beginning = Beginning {
+        path,
+        origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
+        identity: &identity,
+        predecessor: None,
+    };
+    let options = Options::new(clock.clone(), "pictures").for_import();
+    let log = Log::create(beginning, options).unwrap();
+    fill(&log);
+    log.close().unwrap();
+    path.to_owned()
+}
+
+fn import_all(log: &Log) {
+    for file in FILES {
+        let reader = Reader::open(&LogDir::open_to_read(log.path()).unwrap()).unwrap();
+        let request = Request {
+            path: Path::new("fixtures").join(file),
+            format: None,
+            range: None,
+            again: false,
+        };
+        let view = View::new(&reader).unwrap();
+        import(log, &view, &request, &mut Known::default(), &mut |_, _| ()).unwrap();
     }
 }
 

@@ -343,7 +343,7 @@ impl App {
         let until = Instant::now() + patience;
         loop {
             let complete = self.known && self.standing.indexed == self.standing.size;
-            let verified = !matches!(self.verification, Verification::Running { .. });
+            let verified = !matches!(self.verification, Verification::Running(_));
             let rows = self.timeline.window.is_some();
             // Of a log that cannot be read there are no answers.
             let answered = complete && rows && self.wanted.is_empty();
@@ -366,8 +366,8 @@ impl App {
     pub fn open_questions(&self) -> String {
         let mut open: Vec<String> = self.wanted.keys().map(|slot| format!("{slot:?}")).collect();
         open.sort();
-        if let Verification::Running { done, all } = &self.verification {
-            open.push(format!("verification at {done} of {all}"));
+        if let Verification::Running(step) = &self.verification {
+            open.push(format!("verification at {} of {}", step.done, step.all));
         }
         let Standing { size, indexed, .. } = &self.standing;
         open.push(format!("index at {indexed} of {size}"));
@@ -445,10 +445,7 @@ impl App {
                 let name = Theme::ALL.iter().find(|(_, theme)| *theme == self.theme);
                 self.say(format!("theme {}", name.map_or("", |(name, _)| name)));
             }
-            Action::Verify => {
-                self.verify();
-                self.show(Screen::Health);
-            }
+            Action::Verify => self.verify_or_stop(),
             Action::Same => self.same(),
             Action::Next => self.seek(true),
             Action::Previous => self.seek(false),

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use tacho_recorder::audit::Step;
 use tacho_recorder::filter::{Filter, Key};
 use tacho_recorder::store::Still;
 use tacho_schemas::verify::Report;
@@ -244,10 +245,9 @@ pub(crate) struct Standing {
 pub(crate) enum Verification {
     #[default]
     NotAsked,
-    Running {
-        done: u64,
-        all: u64,
-    },
+    Running(Step),
+    /// Somebody stopped it here; it can go on.
+    Stopped(Step),
     Done(Box<Report>),
     Failed(Trouble),
 }

@@ -209,6 +209,15 @@ impl App {
         if action == Action::Export {
             return self.about_export();
         }
+        match action {
+            Action::Release if self.standing.kills.is_empty() => {
+                return Err("nothing is killed".to_owned());
+            }
+            Action::Approve | Action::Deny if self.inbox.chosen().is_none() => {
+                return Err("nothing is held".to_owned());
+            }
+            _ => {}
+        }
         let by_hand = match action {
             Action::Kill => "tacho kill".to_owned(),
             Action::Release => "tacho release".to_owned(),

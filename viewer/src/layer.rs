@@ -90,8 +90,13 @@ pub(crate) fn find(query: &str) -> Vec<&'static Entry> {
     let mut matcher = Matcher::new(Config::DEFAULT);
     let mut found: Vec<(u32, &Entry)> = Vec::new();
     let mut buffer = Vec::new();
-    for entry in TABLE {
-        let text = format!("{} {}", entry.name, entry.what);
+    let text = |entry: &Entry| format!("{} {}", entry.name, entry.what);
+    // Whoever types a word that stands there wants no others that could be read into it.
+    let word = query.to_lowercase();
+    let stands = |entry: &Entry| text(entry).to_lowercase().contains(&word);
+    let stands_there = TABLE.iter().any(stands);
+    for entry in TABLE.iter().filter(|entry| !stands_there || stands(entry)) {
+        let text = text(entry);
         let hay = nucleo_matcher::Utf32Str::new(&text, &mut buffer);
         if let Some(score) = pattern.score(hay, &mut matcher) {
             // What is called so comes before what only mentions it.
@@ -382,6 +387,10 @@ mod tests {
         assert_eq!(find("health").first().map(|e| e.name), Some("health"));
         assert_eq!(find("linea").first().map(|e| e.name), Some("lineage"));
         assert_eq!(find("").len(), TABLE.len());
+        let reasons = find("reason");
+        assert!(!reasons.is_empty() && reasons.iter().all(|e| e.what.contains("reason")));
+        // Letters that stand apart are tried where no word fits.
+        assert!(find("scrn").iter().any(|e| e.what.contains("screen")));
         assert!(find("zzzz").is_empty());
     }
 }

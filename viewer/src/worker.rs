@@ -5,12 +5,14 @@
 //! far behind the index is, a new record is on the screen at once. A third one verifies, when asked.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tacho_recorder::audit::{Question, audit};
+use tacho_recorder::audit::{Audit, Question, Step};
 use tacho_recorder::export::bundle::{self, Opened};
 use tacho_recorder::filter::Filter;
 use tacho_recorder::index::Index;
@@ -110,6 +112,10 @@ pub(crate) struct Workers {
     setting: Setting,
     rows: Arc<Desk>,
     deep: Arc<Desk>,
+    /// How far the log was verified.
+    audit: Arc<Mutex<Audit>>,
+    /// Whoever verifies stops.
+    stop: Arc<AtomicBool>,
     news: Sender<Event>,
 }
 
@@ -120,6 +126,8 @@ impl Workers {
             setting: setting.clone(),
             rows: Arc::default(),
             deep: Arc::default(),
+            audit: Arc::default(),
+            stop: Arc::default(),
             news: news.clone(),
         };
         let (desk, to) = (Arc::clone(&workers.deep), news.clone());
@@ -200,19 +208,24 @@ impl Workers {
         }
     }
 
-    /// Verifies all of it, in the background.
+    /// Verifies all of it in the background; a log that was verified before, or in part, from there on.
     pub(crate) fn verify(&self) {
+        self.stop.store(false, Ordering::Relaxed);
         let (setting, to) = (self.setting.clone(), self.news.clone());
+        let (audit, stop) = (Arc::clone(&self.audit), Arc::clone(&self.stop));
         let started = spawn("verify", move || {
             let mut told = Instant::now();
-            let progress = |done, all| {
+            let mut progress = |step| {
                 if told.elapsed() > Duration::from_millis(100) {
                     told = Instant::now();
-                    let running = Verification::Running { done, all };
-                    tell(&to, News::Verification(running, None));
+                    tell(&to, News::Verification(Verification::Running(step), None));
+                }
+                match stop.load(Ordering::Relaxed) {
+                    true => ControlFlow::Break(step),
+                    false => ControlFlow::Continue(()),
                 }
             };
-            let (report, before) = match &setting.source {
+            let (end, before) = match &setting.source {
                 Source::Log(dir) => {
                     // Looked at first: what is proven is proven of what lay there then.
                     let before = Still::now(dir).ok();
@@ -221,19 +234,33 @@ impl Workers {
                         threads: 1,
                         ..Question::default()
                     };
-                    (audit(dir, &question, progress), before)
+                    // A thread that panicked left a place that was reached before, or none.
+                    let mut audit = audit.lock().unwrap_or_else(PoisonError::into_inner);
+                    (audit.go_on(dir, &question, progress), before)
                 }
                 Source::Bundle(path) => {
                     let question = bundle::Question {
                         trust: setting.trust,
                         marks: Vec::new(),
                     };
-                    let report = bundle::verify(path, &question, progress);
-                    (report.map(|(report, _)| report), None)
+                    let report = bundle::verify(path, &question, |done, all| {
+                        // It is one file, and read in one go.
+                        let _ = progress(Step {
+                            done,
+                            all,
+                            again: false,
+                            sound: true,
+                        });
+                    });
+                    (
+                        report.map(|(report, _)| ControlFlow::Continue(report)),
+                        None,
+                    )
                 }
             };
-            let end = match report {
-                Ok(report) => Verification::Done(Box::new(report)),
+            let end = match end {
+                Ok(ControlFlow::Continue(report)) => Verification::Done(Box::new(report)),
+                Ok(ControlFlow::Break(step)) => Verification::Stopped(step),
                 Err(error) => Verification::Failed(Trouble::from(&error)),
             };
             tell(&to, News::Verification(end, before));
@@ -244,10 +271,16 @@ impl Workers {
             tell(&self.news, News::Verification(failed, None));
         }
     }
+
+    /// Stops to verify; what was done is not lost.
+    pub(crate) fn stop_verifying(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        self.stop_verifying();
         self.rows.close();
         self.deep.close();
     }

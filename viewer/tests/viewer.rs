@@ -16,7 +16,9 @@ mod unpack;
 mod viewer {
     pub(crate) mod exam;
     pub(crate) mod following;
+    pub(crate) mod gated;
     pub(crate) mod random;
     pub(crate) mod screens;
     pub(crate) mod support;
+    pub(crate) mod verifying;
 }

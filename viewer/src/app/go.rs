@@ -7,7 +7,7 @@ use tacho_schemas::{Kind, Seq};
 
 use super::{App, Hit, Place, Screen};
 use crate::answer::kinds;
-use crate::ask::{Ask, Verification};
+use crate::ask::Ask;
 use crate::keys::Action;
 use crate::layer::Layer;
 use crate::text::count;
@@ -35,7 +35,7 @@ impl App {
             Screen::Inbox => self.ask(Ask::Holds),
             Screen::Health => {
                 self.ask(Ask::Health);
-                if matches!(self.verification, Verification::NotAsked) {
+                if self.may_verify() {
                     self.verify();
                 }
             }

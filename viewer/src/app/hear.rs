@@ -1,5 +1,6 @@
 //! Asking the workers, and hearing from them.
 
+use tacho_recorder::audit::Step;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::store::Still;
 use tacho_schemas::Seq;
@@ -112,6 +113,7 @@ impl App {
         let grown = standing.size > self.followed && self.known;
         let indexed = standing.indexed == standing.size && self.standing.indexed < self.followed;
         let cut = standing.size < self.followed;
+        let health = grown || standing.live != self.standing.live;
         self.followed = standing.size;
         if cut {
             let text = "the log has fewer records than before: it was cut, verify it";
@@ -135,6 +137,9 @@ impl App {
             && (self.filter != Filter::Everything || self.timeline.ends_before(self.standing.size))
         {
             self.grown();
+        }
+        if health && self.screen == Screen::Health {
+            self.ask(Ask::Health);
         }
         if grown || indexed {
             if self.filter != Filter::Everything && !self.wanted.contains_key(&Slot::Count) {
@@ -293,10 +298,47 @@ impl App {
         }
     }
 
+    /// Verifies, or goes on with it.
     pub(crate) fn verify(&mut self) {
-        if !matches!(self.verification, Verification::Running { .. }) {
-            self.verification = Verification::Running { done: 0, all: 0 };
+        if !matches!(self.verification, Verification::Running(_)) {
+            self.verification = Verification::Running(Step {
+                done: 0,
+                all: 0,
+                again: false,
+                sound: true,
+            });
             self.workers.verify();
+        }
+    }
+
+    /// What the key does: where its progress can be seen, it stops what is under way.
+    pub(super) fn verify_or_stop(&mut self) {
+        match (&self.verification, self.screen) {
+            (Verification::Running(_), Screen::Health) => self.workers.stop_verifying(),
+            _ => {
+                self.verify();
+                self.show(Screen::Health);
+                self.ask(Ask::Health);
+            }
+        }
+    }
+
+    /// How many records came after those that were verified.
+    pub(crate) fn unverified(&self) -> u64 {
+        match &self.verification {
+            Verification::Done(report) if self.refused.is_none() => {
+                self.standing.size.saturating_sub(report.size)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether somebody who asks how the log is may have it verified without asking for that: what is new, if it is a small log.
+    pub(super) fn may_verify(&self) -> bool {
+        match &self.verification {
+            Verification::NotAsked => true,
+            Verification::Done(_) => self.unverified() > 0 && self.standing.size <= AT_ONCE,
+            _ => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Health: is this log whole, and how do we know; in sentences.
 
 use ratatui::layout::Rect;
+use tacho_recorder::audit::Step;
 use tacho_schemas::verify::{Anchor, Authenticity, Completeness, Report};
 
 use super::Scroll;
@@ -33,7 +34,8 @@ impl App {
         let title = take_row(&mut area);
         let word = match &self.verification {
             Verification::Done(report) => verdict(report, pen.glyphs).1,
-            Verification::Running { .. } => "verifying".to_owned(),
+            Verification::Running(_) => "verifying".to_owned(),
+            Verification::Stopped(_) => "verified in part: v goes on".to_owned(),
             Verification::NotAsked if self.locked => "locked".to_owned(),
             Verification::NotAsked => "not verified yet: v verifies".to_owned(),
             Verification::Failed(_) => "cannot be verified".to_owned(),
@@ -86,15 +88,38 @@ impl App {
         }
         match &self.verification {
             Verification::NotAsked => {}
-            Verification::Running { done, all } => {
-                let cells = usize::from(width).saturating_sub(MARGIN + 28).clamp(10, 60);
-                let full = u128::from(*done) * (cells as u128) / u128::from((*all).max(1));
-                let full = usize::try_from(full).unwrap_or(cells).min(cells);
-                let bar = format!("{}{}", "█".repeat(full), "·".repeat(cells - full));
-                let text = format!("{bar}  {} of {}", thousands(*done), thousands(*all));
-                let mut line = Line::new(Role::Accent, text).indent(MARGIN).cut();
-                line.label = Some("verifying");
-                lines.push(line);
+            Verification::Running(step) => {
+                let label = if step.again {
+                    "reading again"
+                } else {
+                    "verifying"
+                };
+                lines.push(bar(step, Role::Accent, label, width));
+                let text = match (step.again, self.options.source.is_bundle()) {
+                    (true, _) => {
+                        "What was sound before is held against what lies there now; then it goes on."
+                    }
+                    (false, false) => "v stops it, and goes on later.",
+                    (false, true) => "",
+                };
+                if !text.is_empty() {
+                    say(&mut lines, "", Role::Dim, text.to_owned());
+                }
+                lines.push(Line::default());
+            }
+            Verification::Stopped(step) => {
+                lines.push(bar(step, Role::Dim, "stopped", width));
+                let (role, text) = match step.sound {
+                    true => (
+                        Role::Hold,
+                        "! Nothing wrong so far, and nothing is claimed before the end. v goes on from here, once it has read again what lies before.",
+                    ),
+                    false => (
+                        Role::Deny,
+                        "x Something is not as it was written. v verifies from the beginning to the end, and says what.",
+                    ),
+                };
+                say(&mut lines, "", role, text.to_owned());
                 lines.push(Line::default());
             }
             Verification::Failed(trouble) => {
@@ -111,6 +136,15 @@ impl App {
             }
             Verification::Done(report) => {
                 report_lines(report, &UNICODE, &mut lines);
+                let since = self.unverified();
+                if since > 0 {
+                    let text = match report.has_integrity() {
+                        true => "! Not verified yet: v reads again what was sound and goes on with",
+                        false => "! Not verified yet: v verifies anew, with",
+                    };
+                    let text = format!("{text} {} that came since.", count(since, "record"));
+                    say(&mut lines, "", Role::Hold, text);
+                }
                 lines.push(Line::default());
             }
         }
@@ -119,6 +153,18 @@ impl App {
         }
         lines
     }
+}
+
+/// How far it is, as a bar.
+fn bar(step: &Step, role: Role, label: &'static str, width: u16) -> Line {
+    let cells = usize::from(width).saturating_sub(MARGIN + 28).clamp(10, 60);
+    let full = u128::from(step.done) * (cells as u128) / u128::from(step.all.max(1));
+    let full = usize::try_from(full).unwrap_or(cells).min(cells);
+    let bar = format!("{}{}", "█".repeat(full), "·".repeat(cells - full));
+    let text = format!("{bar}  {} of {}", thousands(step.done), thousands(step.all));
+    let mut line = Line::new(role, text).indent(MARGIN).cut();
+    line.label = Some(label);
+    line
 }
 
 fn say(lines: &mut Vec<Line>, label: &'static str, role: Role, text: String) {
@@ -387,14 +433,16 @@ fn glance_lines(health: &Health, lines: &mut Vec<Line>) {
     say(lines, "writer", Role::Text, writer.to_owned());
     if let Some(last) = health.last_time {
         let ago = until(last, health.now);
-        let (role, text) =
-            match ago.ends_with("left") && last.0 > health.now.0.saturating_add(2_000_000_000) {
-                true => (
-                    Role::Hold,
-                    format!("! {}, which is ahead of this machine's clock", moment(last)),
-                ),
-                false => (Role::Text, format!("{}, {ago}", moment(last))),
-            };
+        let (role, text) = match ago.ends_with("left")
+            && last.0 > health.now.0.saturating_add(2_000_000_000)
+        {
+            true => (
+                Role::Hold,
+                format!("! {}, which is ahead of this machine's clock", moment(last)),
+            ),
+            false if ago.ends_with("left") => (Role::Text, format!("{}, just now", moment(last))),
+            false => (Role::Text, format!("{}, {ago}", moment(last))),
+        };
         say(lines, "last record", role, text);
     }
     let database = health.database.map_or("?".to_owned(), bytes);

@@ -8,7 +8,7 @@ use crate::answer::holds::Hold;
 use crate::app::{App, Hit, Screen};
 use crate::draw::{Pen, take_row};
 use crate::keys::Action;
-use crate::text::{thousands, until};
+use crate::text::{thousands, until, wrap};
 use crate::theme::Role;
 
 /// The holds, and where we are among them.
@@ -122,13 +122,15 @@ impl App {
         };
         pen.rule(title, title.y, &words, &as_whom);
         if holds.is_empty() {
-            for (y, text) in (area.y + 1..).zip([
+            let room = area.width.saturating_sub(4);
+            let lines = [
                 "A request is held when a rule asks for people. None was held so far in this log.",
                 "",
-                "next: `tacho serve` or `tacho run` put the gate in front of an agent;",
-                "      what it holds appears here, with the rule, the deadline and who has answered.",
-            ]) {
-                pen.text(area.x + 2, y, area.width.saturating_sub(4), Role::Dim, text);
+                "next: `tacho serve` or `tacho run` put the gate in front of an agent; what it holds appears here, with the rule, the deadline and who has answered.",
+            ];
+            let lines = lines.iter().flat_map(|line| wrap(line, usize::from(room)));
+            for (y, text) in (area.y + 1..area.bottom()).zip(lines) {
+                pen.text(area.x + 2, y, room, Role::Dim, text);
             }
             return;
         }

@@ -556,6 +556,8 @@ struct Columns {
     score: u16,
     /// None where there is no room.
     lines: u16,
+    /// What was changed.
+    parts: u16,
 }
 
 impl Columns {
@@ -576,12 +578,18 @@ impl Columns {
             .map(|node| text::width(&node.name))
             .max()
             .unwrap_or(0);
+        let steps = graph.nodes.iter().flat_map(|node| &node.steps);
+        let parts = steps
+            .map(|step| text::width(&step.parts))
+            .max()
+            .unwrap_or(0);
         Self {
             graph: cells(rails + 2).min(width / 8),
             seq: cells(seq),
             name: cells(name).clamp(4, if width < 100 { 14 } else { 30 }),
             score: 9,
             lines: if width < 100 { 0 } else { 11 },
+            parts: cells(parts).min(12),
         }
     }
 
@@ -727,7 +735,8 @@ impl Columns {
         {
             let mut x = words;
             if room(words) > 50 {
-                x += pen.text(x, y, 12, Role::Dim, &step.parts) + 1;
+                pen.text(x, y, self.parts, Role::Dim, &step.parts);
+                x += self.parts + 1;
             }
             match &step.why {
                 Some(why) => {

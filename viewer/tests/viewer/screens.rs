@@ -10,21 +10,14 @@ use tacho_recorder::export::bundle;
 use tacho_recorder::export::withhold::Withhold;
 use tacho_recorder::filter::Filter;
 use tacho_recorder::{LogDir, Reader};
-use tacho_schemas::body::human::{Act, Answer, Approval, Kill, Scope, Trigger};
-use tacho_schemas::body::work::{Action, Class, Decision, Obligation, Verdict};
-use tacho_schemas::body::{Rationale, RationaleSource};
 use tacho_schemas::content::Field;
 use tacho_schemas::event::Event;
-use tacho_schemas::record::{Actor, ActorType, Via};
-use tacho_schemas::scalar::{Blob, List, Set};
-use tacho_schemas::sign::Fingerprint;
-use tacho_schemas::{Fixed, Hash, Id, Time};
+use tacho_schemas::{Hash, Time};
 use tacho_viewer::{App, Deed, Effect, Screen, Source, Theme};
 use tempfile::TempDir;
 
-use super::support::{
-    Made, NOW, Watch, by_name, fixture_logs, make, options, settled, styles, unpack,
-};
+use super::gated::NOW;
+use super::support::{Watch, by_name, fixture_logs, make, options, settled, styles, unpack};
 
 #[derive(Deserialize)]
 struct Shots {
@@ -510,113 +503,4 @@ fn plain_lines_say_the_same_without_signs() {
             assert!(!all.contains(sign), "{sign} in:\n{all}");
         }
     }
-}
-
-fn actor(kind: ActorType, id: &str) -> Actor {
-    Actor {
-        actor_type: kind,
-        id: Id::new(id).unwrap(),
-        model: None,
-        on_behalf_of: None,
-    }
-}
-
-fn way(via: Via) -> Way {
-    Way {
-        via,
-        auth: None,
-        import: None,
-    }
-}
-
-fn act(key: u8) -> Act {
-    Act {
-        key: Fingerprint::of(&Fixed([key; 32])),
-        assurance: None,
-        statement: Blob::new(b"statement".to_vec()).unwrap(),
-        sshsig: Blob::new(b"sshsig".to_vec()).unwrap(),
-    }
-}
-
-fn hold(tool: &str, path: &str, minutes: i64, rule: &str) -> Event {
-    let verdict = Verdict {
-        policy_digest: None,
-        consumes: None,
-        decision: Decision::Hold,
-        deny_kind: None,
-        rules: Some(Set::of(vec![Id::new(rule).unwrap()]).unwrap()),
-        policy: None,
-        obligations: Some(
-            List::new(vec![Obligation {
-                rule: Some(Id::new(rule).unwrap()),
-                group: Id::new("reviewers").unwrap(),
-                k: 2,
-                ttl: None,
-            }])
-            .unwrap(),
-        ),
-        request_digest: Some(Hash([7; 32])),
-        deadline: Some(Time(NOW + minutes * 60_000_000_000)),
-    };
-    let action = Action {
-        tool: Id::new(tool).unwrap(),
-        class: Some(Class::Write),
-        effects: None,
-        parts: None,
-        rationale: Some(Rationale {
-            source: RationaleSource::Given,
-            evidence: None,
-            confidence: None,
-        }),
-        verdict: Some(verdict),
-    };
-    Event::new(actor(ActorType::Agent, "planner"), action)
-        .with(Field::Summary, "the child keeps failing on builds")
-        .with(Field::Path, path)
-}
-
-/// A log as the gate writes it: holds, an answer, a kill.
-pub(crate) fn gated() -> Made {
-    make(|log| {
-        let append = |event: Event, way: Way| log.append(event, way).unwrap().seq;
-        let first = append(
-            hold("Edit", "tools.json", 22, "new-capability"),
-            way(Via::Gate),
-        );
-        append(
-            hold("Edit", "tools.json", 25, "new-capability"),
-            way(Via::Gate),
-        );
-        append(
-            hold("Write", "prompt.md", -5, "prompt-text"),
-            way(Via::Gate),
-        );
-        append(hold("Bash", "deploy.sh", 6, "deploy"), way(Via::Gate));
-        let mut yes = Event::new(
-            actor(ActorType::Human, "ana"),
-            Approval {
-                request_digest: Hash([7; 32]),
-                target: first,
-                answer: Answer::Approve,
-                not_after: None,
-                act: act(1),
-            },
-        );
-        yes.causes = vec![first];
-        append(yes, way(Via::Human));
-        let kill = Kill {
-            t_order: None,
-            act: Some(act(1)),
-            scope: Scope::Agent,
-            target: Some(Id::new("planner").unwrap()),
-            about: None,
-            trigger: Trigger::Human,
-            freeze: false,
-            t_flag: None,
-        };
-        append(
-            Event::new(actor(ActorType::Human, "ana"), kill),
-            way(Via::Human),
-        );
-    })
 }

@@ -19,10 +19,8 @@ use tacho_schemas::Origin;
 use tacho_viewer::{App, Effect, Event, Keymap, Screen, Source, Theme};
 use tempfile::TempDir;
 
+use super::gated::{self, NOW};
 pub(crate) use crate::unpack::unpack;
-
-/// 2026-11-24 06:00:00Z.
-pub(crate) const NOW: i64 = 1_795_500_000_000_000_000;
 
 /// A log that all tests of a process share; nothing is written to it.
 #[derive(Debug)]
@@ -94,7 +92,7 @@ macro_rules! logs {
             static EDIT: LazyLock<Made> = LazyLock::new(|| attacked("edit"));
             static VAULT_EDIT: LazyLock<Made> = LazyLock::new(|| attacked("vault-edit"));
             static EMPTY_HANDED: LazyLock<Made> = LazyLock::new(|| make(|_| ()));
-            static GATED: LazyLock<Made> = LazyLock::new(super::screens::gated);
+            static GATED: LazyLock<Made> = LazyLock::new(|| make(|log| gated::fill(log, true)));
             match name.trim_start_matches("bundle-").to_uppercase().as_str() {
                 $( stringify!($name) => &$name, )+
                 "EDIT" => &EDIT,
