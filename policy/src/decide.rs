@@ -13,6 +13,7 @@
 //!    could not help. Yes: hold, until one human stands on each place that the gates ask for ([`crate::hold`]); then ask a third
 //!    time with the true counters, and allow.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
@@ -269,12 +270,15 @@ impl Policies {
         request: &Request,
         facts: &Facts,
         counts: &Counts<'_>,
-    ) -> Result<(Asked, Entities), Failed> {
+    ) -> Result<(Asked, Cow<'_, Entities>), Failed> {
         let failed = |e: &dyn std::fmt::Display| Failed::new(&e.to_string());
         let kinds = &self.kinds;
         let (principal, entities) = match &request.principal {
-            Principal::Agent(id) => (uid(&kinds.agent, id.as_str()), self.actions.clone()),
-            Principal::Watchdog(id) => (uid(&kinds.watchdog, id.as_str()), self.actions.clone()),
+            Principal::Agent(id) => (uid(&kinds.agent, id.as_str()), Cow::Borrowed(&self.actions)),
+            Principal::Watchdog(id) => (
+                uid(&kinds.watchdog, id.as_str()),
+                Cow::Borrowed(&self.actions),
+            ),
             Principal::Human(id) => {
                 let human = uid(&kinds.human, id.as_str());
                 let groups = facts.groups.iter().map(|g| uid(&kinds.group, g.as_str()));
@@ -283,7 +287,7 @@ impl Policies {
                     .actions
                     .clone()
                     .add_entities([entity], Some(&self.schema));
-                (human, entities.map_err(|e| failed(&e))?)
+                (human, Cow::Owned(entities.map_err(|e| failed(&e))?))
             }
         };
         let resource = match request.act {
