@@ -29,7 +29,7 @@ use crate::entity::uid;
 use crate::facts::Facts;
 use crate::hold::{Obligation, Places};
 use crate::policies::Policies;
-use crate::request::{Access, Act, Principal, Request};
+use crate::request::{Act, Principal, Request};
 
 /// What every counter of approvals stands at in the second round. More than any rule can ask for.
 pub const SATURATED: i64 = 1_000_000;
@@ -260,7 +260,8 @@ impl Policies {
         let (asked, entities) = self.asked(request, facts, counts)?;
         let nothing = Failed::new("the deed is unknown");
         let slice = self.slices.get(&request.act).ok_or(nothing)?;
-        let response = Authorizer::new().is_authorized(&asked, slice, &entities);
+        let rules = slice.of(request).map_err(|e| Failed::new(&e))?;
+        let response = Authorizer::new().is_authorized(&asked, &rules, &entities);
         Round::of(&response)
     }
 
@@ -369,9 +370,9 @@ impl Policies {
         ])?;
         let mut fields = vec![named("approvals", approvals), named("facts", known)];
         if request.act.is_call() {
-            let files = |wanted: fn(Access) -> bool| {
-                let files = request.targets.iter().filter(|t| wanted(t.access));
-                Value::new_set(files.map(|t| Value::new_string(t.name().to_owned())))
+            let files = |changed| {
+                let files = request.files(changed);
+                Value::new_set(files.map(|name| Value::new_string(name.to_owned())))
             };
             // What was not classified may be anything.
             let kinds = &self.kinds;
@@ -389,8 +390,8 @@ impl Policies {
                 ),
                 named("parts", parts(&kinds.part, &request.parts)),
                 named("reads", parts(&kinds.part, &request.reads)),
-                named("writes", files(Access::changes)),
-                named("files_read", files(|access| !access.changes())),
+                named("writes", files(true)),
+                named("files_read", files(false)),
                 named("outside", Value::new_bool(request.outside)),
                 named("exact", Value::new_bool(request.is_exact())),
                 named("harness", Value::new_string(harness.to_owned())),
