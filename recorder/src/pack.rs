@@ -6,6 +6,7 @@
 use std::fmt;
 
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::find_frame_compressed_size;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,6 +19,12 @@ const SHORT_LEVEL: i32 = -3;
 
 /// Up to so many bytes are short.
 const SHORT: usize = 4096;
+
+/// Where the descriptor of a frame stands (RFC 8878, 3.1.1.1.1), behind the magic number.
+const DESCRIPTOR: usize = 4;
+
+/// Its unused bit.
+const UNUSED: u8 = 1 << 4;
 
 /// Packs; keeps its memory between calls.
 pub struct Packer {
@@ -87,6 +94,13 @@ impl Unpacker {
             }
             Some(claim) => claim,
         };
+        // zstd passes over this bit, and over whatever frames and skippable frames follow: nobody shall hide anything there.
+        if packed.get(DESCRIPTOR).is_none_or(|bits| bits & UNUSED != 0) {
+            return Err(corrupt("have a bit that nothing sets"));
+        }
+        if find_frame_compressed_size(packed) != Ok(packed.len()) {
+            return Err(corrupt("are not one frame"));
+        }
         let start = bytes.len();
         bytes.resize(start + length, 0);
         let space = bytes.get_mut(start..).unwrap_or_default();
@@ -146,6 +160,27 @@ mod tests {
             unpacker.unpack(&bomb, 1 << 30).unwrap_err().kind(),
             ErrorKind::Corrupt
         );
+    }
+
+    #[test]
+    fn what_zstd_passes_over_is_refused() {
+        let mut unpacker = Unpacker::new().unwrap();
+        let packed = Packer::new().unwrap().pack(b"tea, Earl Grey").unwrap();
+        let empty = Packer::new().unwrap().pack(b"").unwrap();
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'h', b'o', b't'];
+        let mut unused = packed.clone();
+        unused[DESCRIPTOR] |= UNUSED;
+        for bytes in [
+            unused,
+            [&packed[..], &skippable].concat(),
+            [&skippable[..], &packed].concat(),
+            [&packed[..], &empty].concat(),
+            [&packed[..], &[0]].concat(),
+        ] {
+            assert!(zstd::decode_all(&bytes[..]).is_ok() || bytes.ends_with(&[0]));
+            let error = unpacker.unpack(&bytes, 3000).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
     }
 
     #[test]

@@ -206,3 +206,41 @@ fn writing_directly_keeps_the_order() {
     let report = audit(&dir, &Question::default(), |_, _| ()).unwrap();
     assert!(report.has_integrity(), "{report:#?}");
 }
+
+/// The next view of a reader goes on from the tree of the last one.
+#[test]
+fn a_reader_that_stays_sees_the_tree_that_a_new_one_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = create(&path);
+    let place = LogDir::open(&path).unwrap();
+    let stays = Reader::open(&place).unwrap();
+    for step in [1, 0, 253, 1, 300, 5000, 2] {
+        let pending: Vec<_> = (0..step)
+            .map(|n: u32| {
+                log.submit(log.draft(message(&n.to_string()), Way::api(0)).unwrap())
+                    .unwrap()
+            })
+            .collect();
+        pending.into_iter().for_each(|p| drop(p.wait().unwrap()));
+        let new = Reader::open(&place).unwrap();
+        let (one, other) = (View::new(&stays).unwrap(), View::new(&new).unwrap());
+        assert_eq!((one.size(), one.root()), (other.size(), other.root()));
+        let last = Seq(one.size() - 1);
+        assert!(one.record(last).unwrap().doubts.is_empty());
+    }
+    log.close().unwrap();
+    let size = View::new(&stays).unwrap().size();
+    // What was changed after it was looked at first is seen to be.
+    let conn = rusqlite::Connection::open(path.join("log.db")).unwrap();
+    let changed = format!(
+        "UPDATE records SET bytes = (SELECT bytes FROM records WHERE seq = 9) WHERE seq = {}",
+        size - 2
+    );
+    assert_eq!(conn.execute(&changed, []).unwrap(), 1);
+    let view = View::new(&stays).unwrap();
+    assert!(!view.record(Seq(size - 2)).unwrap().in_tree);
+    drop(view);
+    // A new reader, which puts the tree together anew, refuses this log.
+    assert!(View::new(&Reader::open(&place).unwrap()).is_err());
+}

@@ -23,7 +23,7 @@ pub use bundle::{decode_bundle, encode_bundle};
 
 use crate::error::{Error, Result};
 use crate::hash::Hash;
-use crate::tree::Frontier;
+use crate::tree::{empty_root, node_hash};
 
 /// Hashes in a full tile.
 pub const WIDTH: u16 = 256;
@@ -203,14 +203,18 @@ pub fn node<E: From<Error>, T: AsRef<[Hash]>>(
 
     let tile = tiles(tile_level, tile_index)?;
     let hashes = tile.as_ref().get(start..start + count).ok_or(MISSING)?;
-    Ok(root_of_row(hashes)?)
+    Ok(root_of_row(hashes))
 }
 
-/// Returns the root over a row of hashes of one level.
-fn root_of_row(hashes: &[Hash]) -> Result<Hash> {
-    let mut row = Frontier::new();
-    for hash in hashes {
-        row.append(*hash)?;
+/// Returns the root over a row of hashes of one level: pair by pair, and what has no pair goes up alone (RFC 6962, 2.1).
+pub fn root_of_row(hashes: &[Hash]) -> Hash {
+    let mut row = hashes.to_vec();
+    while row.len() > 1 {
+        let pairs = row.chunks(2).filter_map(|pair| match pair {
+            [left, right] => Some(node_hash(left, right)),
+            alone => alone.first().copied(),
+        });
+        row = pairs.collect();
     }
-    Ok(row.root())
+    row.first().copied().unwrap_or_else(empty_root)
 }

@@ -29,9 +29,12 @@ pub fn leaf_hash(bytes: &[u8]) -> Hash {
 
 /// Returns the hash of a node: SHA-256 of `01 ‖ left ‖ right`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let digest = Sha256::new().chain_update([1]);
-    let digest = digest.chain_update(left.0).chain_update(right.0);
-    Hash(digest.finalize().into())
+    let mut bytes = [1; 65];
+    let (_, pair) = bytes.split_at_mut(1);
+    let (first, second) = pair.split_at_mut(32);
+    first.copy_from_slice(&left.0);
+    second.copy_from_slice(&right.0);
+    Hash::sha256(&bytes)
 }
 
 /// Returns the root of a tree without leaves: SHA-256 of nothing.

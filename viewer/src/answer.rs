@@ -19,7 +19,7 @@ use tacho_schemas::body::Body;
 use tacho_schemas::bundle::Told;
 use tacho_schemas::{Kind, Seq, Time, tree};
 
-use crate::ask::{Answer, Ask, CopyWhat, Density, Kill as Killed, Standing};
+use crate::ask::{Answer, Ask, CopyWhat, Count, Density, Kill as Killed, Standing};
 use crate::text::said;
 
 /// Records that a count looks at before it looks whether something else is asked.
@@ -46,16 +46,13 @@ pub(crate) enum Place<'a> {
     Bundle(&'a Told, u64),
 }
 
-/// An answer, and the question that goes on where this one ended.
-type Answered = (Answer, Option<Ask>);
-
 impl Mind<'_> {
     /// Answers; `early` hears of what is known before all is.
     pub(crate) fn answer(
         &mut self,
         ask: &Ask,
         early: &mut dyn FnMut(Answer),
-    ) -> Result<Answered, Error> {
+    ) -> Result<Answer, Error> {
         let answer = match ask {
             Ask::Rows(asked) => Answer::Rows(self.rows_by_filter(asked)?),
             Ask::Seek {
@@ -100,9 +97,9 @@ impl Mind<'_> {
                 filter,
                 next,
                 found,
-            } => return self.count(filter, *next, *found),
+            } => Answer::Count(self.count(filter, *next, *found)?),
         };
-        Ok((answer, None))
+        Ok(answer)
     }
 
     /// Looks what is new, and takes in a little of it; says whether there is more.
@@ -208,7 +205,7 @@ impl Mind<'_> {
         Ok(found.first().map(|shown| shown.seq))
     }
 
-    fn count(&mut self, filter: &Filter, next: u64, found: u64) -> Result<Answered, Error> {
+    fn count(&mut self, filter: &Filter, next: u64, found: u64) -> Result<Count, Error> {
         let size = self.index.size()?;
         let end = next.saturating_add(COUNTED).min(size);
         let query = Query {
@@ -221,13 +218,11 @@ impl Mind<'_> {
             found += 1;
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
-        let done = end >= size;
-        let more = (!done).then(|| Ask::Count {
-            filter: filter.clone(),
-            next: end,
+        Ok(Count {
             found,
-        });
-        Ok((Answer::Count { found, done }, more))
+            next: end,
+            done: end >= size,
+        })
     }
 
     fn density(&mut self, pieces: usize) -> Result<Density, Error> {

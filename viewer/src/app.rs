@@ -18,7 +18,7 @@ use tacho_schemas::verify::Anchor;
 use tacho_schemas::{Seq, Time};
 
 use crate::answer::diff::Against;
-use crate::ask::{Ask, CopyWhat, News, Slot, Standing, Trouble, Verification};
+use crate::ask::{Ask, CopyWhat, Count, News, Slot, Standing, Trouble, Verification};
 use crate::deed::Deed;
 use crate::keys::{Action, Chord, Keymap};
 use crate::layer::Layer;
@@ -227,7 +227,7 @@ pub struct App {
     pub(crate) filter_text: String,
     pub(crate) filter: Filter,
     /// How many records meet the filter, and whether all were counted.
-    pub(crate) count: Option<(u64, bool)>,
+    pub(crate) count: Option<Count>,
     /// What n and N go to, and how it is called.
     seek: Option<(Filter, String)>,
 

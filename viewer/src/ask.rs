@@ -49,12 +49,22 @@ pub(crate) enum Ask {
     Health,
     /// Where in the log much happens.
     Density { pieces: usize },
-    /// How many records meet a filter; goes on where it was.
+    /// How many records meet a filter: a few thousand records at a time, so that nothing counts for whom nobody asks any more.
     Count {
         filter: Filter,
         next: u64,
         found: u64,
     },
+}
+
+/// How many records meet a filter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    /// So many of those before `next`.
+    pub(crate) found: u64,
+    pub(crate) next: u64,
+    /// There were no more.
+    pub(crate) done: bool,
 }
 
 /// Which records are wanted.
@@ -136,7 +146,7 @@ pub(crate) enum Answer {
     Holds(Vec<Hold>),
     Health(Box<Health>),
     Density(Density),
-    Count { found: u64, done: bool },
+    Count(Count),
     Failed(Trouble),
 }
 

@@ -436,14 +436,14 @@ impl App {
 
     fn draw_filter(&mut self, pen: &mut Pen<'_>, row: Rect) {
         let counted = match self.count {
-            Some((found, true)) => {
+            Some(count) if count.done => {
                 format!(
                     "{} of {} match",
-                    thousands(found),
+                    thousands(count.found),
                     thousands(self.standing.size)
                 )
             }
-            Some((found, false)) => format!("{}+ match", thousands(found)),
+            Some(count) => format!("{}+ match", thousands(count.found)),
             None => "counting".to_owned(),
         };
         let room = u16::try_from(text::width(&counted)).unwrap_or(0) + 3;

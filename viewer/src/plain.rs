@@ -58,7 +58,7 @@ pub fn plain(app: &mut App) -> Result<Vec<String>, String> {
 impl App {
     fn plain_timeline(&self, lines: &mut Vec<String>) {
         if !self.filter_text.is_empty() {
-            let found = self.count.map_or(0, |(found, _)| found);
+            let found = self.count.map_or(0, |count| count.found);
             let text = crate::text::said(&self.filter_text);
             lines.push(format!("filter {text}: {} found", thousands(found)));
         }

@@ -315,14 +315,13 @@ fn reply(
         }
         Err(error) => Answer::Failed(Trouble::from(&error)),
     };
-    let last = !matches!(answer, Answer::Count { done: false, .. });
     tell(
         to,
         News::Reply(Reply {
             slot,
             number,
             answer,
-            last,
+            last: true,
         }),
     );
     Ok(())
@@ -426,7 +425,6 @@ fn deep(mut mind: answer::Mind<'_>, desk: &Desk, to: &Sender<Event>) -> Result<C
         match desk.take(patience) {
             Err(Closed) => return Ok(Closed),
             Ok(Some((number, ask))) => {
-                let count = ask.slot() == Slot::Count;
                 let found = mind.answer(&ask, &mut |answer| {
                     let slot = ask.slot();
                     tell(
@@ -439,10 +437,7 @@ fn deep(mut mind: answer::Mind<'_>, desk: &Desk, to: &Sender<Event>) -> Result<C
                         }),
                     );
                 });
-                if let (true, Ok((_, Some(more)))) = (count, &found) {
-                    desk.put_back(number, more.clone());
-                }
-                reply(desk, to, number, ask, found.map(|(answer, _)| answer))?;
+                reply(desk, to, number, ask, found)?;
             }
             Ok(None) => {
                 // Nothing is asked: look what is new.

@@ -58,6 +58,21 @@ fn bad(breaches: &'static [&'static str], first_bad: Option<u64>, proven: u64) -
     }
 }
 
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    Packer::new().unwrap().pack(bytes).unwrap()
+}
+
+/// Changes packed bytes where they lie.
+fn repack(case: &Case, table: &str, column: &str, row: &str, change: &dyn Fn(&mut Vec<u8>)) {
+    sql(&case.work, |db| {
+        let select = format!("SELECT {column} FROM {table} WHERE {row}");
+        let mut packed: Vec<u8> = db.query_row(&select, [], |found| found.get(0)).unwrap();
+        change(&mut packed);
+        let update = format!("UPDATE {table} SET {column} = ?1 WHERE {row}");
+        assert_eq!(db.execute(&update, [packed]).unwrap(), 1);
+    });
+}
+
 struct Maker {
     fixtures: PathBuf,
     identity: SigningKey,
@@ -1094,6 +1109,33 @@ impl Maker {
         case.end(bad(&["content"], Some(12), 12));
 
         let case = self.case(
+            "vault-unused-bit",
+            "a bit of a vault row was flipped that unpacking passes over",
+        );
+        repack(&case, "vault", "row", "seq = 12", &|packed| {
+            packed[4] ^= 0x10
+        });
+        case.end(bad(&["content"], Some(12), 12));
+
+        let case = self.case(
+            "vault-two-frames",
+            "a vault row has a second frame behind the first",
+        );
+        repack(&case, "vault", "row", "seq = 12", &|packed| {
+            packed.extend(pack(b""))
+        });
+        case.end(bad(&["content"], Some(12), 12));
+
+        let case = self.case(
+            "vault-skippable-frame",
+            "a vault row has bytes behind it that unpacking passes over",
+        );
+        repack(&case, "vault", "row", "seq = 12", &|packed| {
+            packed.extend([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'h', b'o', b't'])
+        });
+        case.end(bad(&["content"], Some(12), 12));
+
+        let case = self.case(
             "erasure-faked",
             "text was removed, and an erasure that no enrolled human signed shall excuse it",
         );
@@ -1124,7 +1166,6 @@ impl Maker {
 
         let file = b"link 41 s, codegen 20 s\n";
         let name = blake3::hash(file);
-        let pack = |bytes: &[u8]| Packer::new().unwrap().pack(bytes).unwrap();
         let case = self.case("artefact-edit", "the bytes of an artefact were changed");
         sql(&case.work, |db| {
             let packed = pack(b"link 1 s, codegen 20 s \n");
@@ -1133,6 +1174,16 @@ impl Maker {
                 params![name.as_bytes(), packed],
             )
             .unwrap();
+        });
+        case.end(bad(&["artefact"], Some(4), 4));
+
+        let case = self.case(
+            "artefact-unused-bit",
+            "a bit of a packed artefact was flipped that unpacking passes over",
+        );
+        let this = format!("blake3 = x'{}'", name.to_hex());
+        repack(&case, "artefacts", "bytes", &this, &|packed| {
+            packed[4] ^= 0x10
         });
         case.end(bad(&["artefact"], Some(4), 4));
 

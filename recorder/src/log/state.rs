@@ -240,6 +240,26 @@ impl Nodes {
         Ok(Self { size, edge })
     }
 
+    /// Goes on from the right edge of a smaller tree: reads only what came after it.
+    pub(crate) fn grow(mut edge: Tiles, snapshot: &Snapshot<'_>, size: u64) -> Result<Self> {
+        snapshot.records(edge.size()..size, |seq, bytes| {
+            if seq != edge.size() {
+                return Err(corrupt(format!("record {} is missing", edge.size())));
+            }
+            edge.push(tree::leaf_hash(bytes))?;
+            Ok(())
+        })?;
+        if edge.size() != size {
+            return Err(corrupt(format!("record {} is missing", edge.size())));
+        }
+        Ok(Self { size, edge })
+    }
+
+    /// The right edge, to go on from.
+    pub(crate) fn edge(&self) -> &Tiles {
+        &self.edge
+    }
+
     /// Returns a node.
     pub(crate) fn node(&self, snapshot: &Snapshot<'_>, level: u32, index: u64) -> Result<Hash> {
         tile::node(level, index, |level, index| {
@@ -288,11 +308,7 @@ fn read_partial(snapshot: &Snapshot<'_>, tile: Tile) -> Result<Vec<Hash>> {
     if let Some(below) = tile.level().checked_sub(1) {
         for index in range {
             let full = read_tile(snapshot, Tile::new(below, index, 256)?)?;
-            let mut root = Frontier::new();
-            for hash in full {
-                root.append(hash)?;
-            }
-            hashes.push(root.root());
+            hashes.push(tile::root_of_row(&full));
         }
     } else {
         snapshot.records(range, |_, bytes| {

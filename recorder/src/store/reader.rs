@@ -1,5 +1,6 @@
 //! Opening a log that someone else may be writing, or may have left behind.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,6 +9,7 @@ use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags};
 use tacho_schemas::Hash;
 use tacho_schemas::content::Slot;
+use tacho_schemas::tile::Tiles;
 
 use super::connect::{connect, sql, there};
 use super::{Snapshot, schema};
@@ -22,6 +24,8 @@ pub struct Reader {
     still: Option<Still>,
     /// Which records it has, if not all of a log.
     part: Option<Part>,
+    /// The right edge of the tree as it was last held against what is signed.
+    edge: RefCell<Option<Tiles>>,
 }
 
 /// Records of a log that were proven by other means than its tiles.
@@ -94,6 +98,7 @@ impl Reader {
             conn,
             still,
             part: None,
+            edge: RefCell::default(),
         })
     }
 
@@ -116,6 +121,16 @@ impl Reader {
     /// Which records it has, if not all of a log.
     pub(crate) fn part(&self) -> Option<&Part> {
         self.part.as_ref()
+    }
+
+    /// The right edge of the tree when it was last good; it is forgotten until it is good again.
+    pub(crate) fn take_edge(&self) -> Option<Tiles> {
+        self.edge.take()
+    }
+
+    /// Keeps the right edge of a tree that is good.
+    pub(crate) fn keep_edge(&self, edge: Tiles) {
+        self.edge.replace(Some(edge));
     }
 
     /// Takes a snapshot: everything read from it is of one moment.

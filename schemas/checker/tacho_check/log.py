@@ -75,6 +75,8 @@ def unpack(data, most):
     """The bytes of one zstd frame, at most so many, in pieces."""
     if not isinstance(data, bytes):
         raise Broken("not bytes")
+    if data[4:5] and data[4] & 0x10:
+        raise Broken("has a bit that nothing sets")  # RFC 8878, 3.1.1.1.1: unused
     unpacker = zstandard.ZstdDecompressor(max_window_size=FRAME_MAX).decompressobj()
     total = 0
     try:

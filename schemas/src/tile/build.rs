@@ -113,7 +113,7 @@ impl Tiles {
                 break;
             }
             let hashes = std::mem::take(row);
-            hash = root_of_row(&hashes)?;
+            hash = root_of_row(&hashes);
             // All hashes of this level are in full tiles now, this one being the last.
             let tile = Tile::new(level, (size >> (8 * u32::from(level) + 8)) - 1, WIDTH)?;
             filled.push(TileData { tile, hashes });

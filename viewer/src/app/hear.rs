@@ -5,7 +5,7 @@ use tacho_recorder::store::Still;
 use tacho_schemas::Seq;
 
 use super::{App, Screen};
-use crate::ask::{Answer, Ask, News, Reply, RowsAsk, Slot, Standing, Trouble, Verification};
+use crate::ask::{Answer, Ask, Count, News, Reply, RowsAsk, Slot, Standing, Trouble, Verification};
 use crate::layer::Layer;
 
 /// The largest log that is verified without being asked: about a second of one core.
@@ -32,12 +32,14 @@ impl App {
         }));
     }
 
+    /// Counts on from where it was counted to.
     pub(super) fn ask_count(&mut self) {
+        let Count { found, next, .. } = self.count.unwrap_or_default();
         let filter = self.filter.clone();
         self.ask(Ask::Count {
             filter,
-            next: 0,
-            found: 0,
+            next,
+            found,
         });
     }
 
@@ -114,6 +116,7 @@ impl App {
         if cut {
             let text = "the log has fewer records than before: it was cut, verify it";
             self.say(text.to_owned());
+            self.count = None;
         } else {
             // More may have been counted meanwhile.
             standing.size = standing.size.max(self.standing.size);
@@ -134,7 +137,7 @@ impl App {
             self.grown();
         }
         if grown || indexed {
-            if self.filter != Filter::Everything {
+            if self.filter != Filter::Everything && !self.wanted.contains_key(&Slot::Count) {
                 self.ask_count();
             }
             self.explain.asked = None;
@@ -163,7 +166,12 @@ impl App {
             Answer::Density(density) => self.replay.density = Some(density),
             Answer::Holds(holds) => self.inbox.take(holds, self.cursor),
             Answer::Health(health) => self.health.health = Some(*health),
-            Answer::Count { found, done } => self.count = Some((found, done)),
+            Answer::Count(count) => {
+                self.count = Some(count);
+                if !count.done {
+                    self.ask_count();
+                }
+            }
             Answer::Copy(text) => self.copy(text),
             Answer::Linked(seq, later, rows) => self.explain.unfold(seq, later, rows),
             Answer::Names(names) => {
