@@ -344,7 +344,9 @@ impl<'a> Ground<'a> {
             });
         };
         look(&plain, &workspace);
-        if let Some(resolved) = &resolved {
+        if let Some(resolved) = &resolved
+            && (resolved, &real_workspace) != (&plain, &workspace)
+        {
             look(resolved, &real_workspace);
         }
         let before = match (&resolved, beneath && access.changes()) {

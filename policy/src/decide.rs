@@ -13,6 +13,7 @@
 //!    could not help. Yes: hold, until one human stands on each place that the gates ask for ([`crate::hold`]); then ask a third
 //!    time with the true counters, and allow.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
@@ -28,7 +29,7 @@ use crate::entity::uid;
 use crate::facts::Facts;
 use crate::hold::{Obligation, Places};
 use crate::policies::Policies;
-use crate::request::{Access, Act, Principal, Request};
+use crate::request::{Act, Principal, Request};
 
 /// What every counter of approvals stands at in the second round. More than any rule can ask for.
 pub const SATURATED: i64 = 1_000_000;
@@ -259,7 +260,8 @@ impl Policies {
         let (asked, entities) = self.asked(request, facts, counts)?;
         let nothing = Failed::new("the deed is unknown");
         let slice = self.slices.get(&request.act).ok_or(nothing)?;
-        let response = Authorizer::new().is_authorized(&asked, slice, &entities);
+        let rules = slice.of(request).map_err(|e| Failed::new(&e))?;
+        let response = Authorizer::new().is_authorized(&asked, &rules, &entities);
         Round::of(&response)
     }
 
@@ -269,12 +271,15 @@ impl Policies {
         request: &Request,
         facts: &Facts,
         counts: &Counts<'_>,
-    ) -> Result<(Asked, Entities), Failed> {
+    ) -> Result<(Asked, Cow<'_, Entities>), Failed> {
         let failed = |e: &dyn std::fmt::Display| Failed::new(&e.to_string());
         let kinds = &self.kinds;
         let (principal, entities) = match &request.principal {
-            Principal::Agent(id) => (uid(&kinds.agent, id.as_str()), self.actions.clone()),
-            Principal::Watchdog(id) => (uid(&kinds.watchdog, id.as_str()), self.actions.clone()),
+            Principal::Agent(id) => (uid(&kinds.agent, id.as_str()), Cow::Borrowed(&self.actions)),
+            Principal::Watchdog(id) => (
+                uid(&kinds.watchdog, id.as_str()),
+                Cow::Borrowed(&self.actions),
+            ),
             Principal::Human(id) => {
                 let human = uid(&kinds.human, id.as_str());
                 let groups = facts.groups.iter().map(|g| uid(&kinds.group, g.as_str()));
@@ -283,7 +288,7 @@ impl Policies {
                     .actions
                     .clone()
                     .add_entities([entity], Some(&self.schema));
-                (human, entities.map_err(|e| failed(&e))?)
+                (human, Cow::Owned(entities.map_err(|e| failed(&e))?))
             }
         };
         let resource = match request.act {
@@ -365,9 +370,9 @@ impl Policies {
         ])?;
         let mut fields = vec![named("approvals", approvals), named("facts", known)];
         if request.act.is_call() {
-            let files = |wanted: fn(Access) -> bool| {
-                let files = request.targets.iter().filter(|t| wanted(t.access));
-                Value::new_set(files.map(|t| Value::new_string(t.name().to_owned())))
+            let files = |changed| {
+                let files = request.files(changed);
+                Value::new_set(files.map(|name| Value::new_string(name.to_owned())))
             };
             // What was not classified may be anything.
             let kinds = &self.kinds;
@@ -385,8 +390,8 @@ impl Policies {
                 ),
                 named("parts", parts(&kinds.part, &request.parts)),
                 named("reads", parts(&kinds.part, &request.reads)),
-                named("writes", files(Access::changes)),
-                named("files_read", files(|access| !access.changes())),
+                named("writes", files(true)),
+                named("files_read", files(false)),
                 named("outside", Value::new_bool(request.outside)),
                 named("exact", Value::new_bool(request.is_exact())),
                 named("harness", Value::new_string(harness.to_owned())),

@@ -61,7 +61,7 @@ impl Policies {
         let fired: BTreeSet<&Id> = verdict.rules.iter().collect();
         let (mut told, mut near) = (Vec::new(), Vec::new());
         let slice = self.slices.get(&request.act);
-        for policy in slice.iter().flat_map(|s| s.policies()) {
+        for policy in slice.iter().flat_map(|s| s.rules()) {
             let Ok(id) = Id::new(policy.id().to_string()) else {
                 continue;
             };

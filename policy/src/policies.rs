@@ -6,19 +6,20 @@ use std::str::FromStr as _;
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    ActionConstraint, Effect, Entities, EntityUid, Policy, PolicySet, Schema, SchemaFragment,
-    ValidationMode, Validator,
+    Effect, Entities, Policy, PolicySet, Schema, SchemaFragment, ValidationMode, Validator,
 };
 use tacho_schemas::{Hash, Id};
 
-use crate::entity::{Kinds, uid};
+use crate::entity::Kinds;
 use crate::hold::Obligation;
 use crate::request::Act;
 
 mod check;
 mod gate;
+mod slice;
 
 pub use check::{Enrolled, Problem};
+use slice::Slice;
 
 /// What policies may ask about, as text.
 pub const SCHEMA: &str = include_str!("../../schemas/tacho.cedarschema");
@@ -102,7 +103,7 @@ pub struct Policies {
     pub(crate) groups: BTreeSet<Id>,
     pub(crate) rules: BTreeMap<Id, Rule>,
     /// The rules that can fire for a deed, and no others.
-    pub(crate) slices: HashMap<Act, PolicySet>,
+    pub(crate) slices: HashMap<Act, Slice>,
     /// The actions with their groups: all that evaluation needs of entities when an agent acts.
     pub(crate) actions: Entities,
 }
@@ -152,16 +153,7 @@ impl Policies {
         let actions = schema
             .action_entities()
             .map_err(|e| broken(e.to_string()))?;
-        let slices = Act::ALL
-            .into_iter()
-            .map(|act| {
-                Ok((
-                    act,
-                    slice(&policies, &uid(&kinds.action, act.name()), &actions)?,
-                ))
-            })
-            .collect::<Result<_, String>>()
-            .map_err(broken)?;
+        let slices = Slice::all(&policies, &kinds, &actions).map_err(broken)?;
         // Whole: a rule for a deed that does not exist is in no slice, and must not go unseen.
         let all = PolicySet::from_policies(policies).map_err(|e| broken(e.to_string()))?;
         let read = Self {
@@ -261,18 +253,6 @@ fn schema(groups: &BTreeSet<Id>) -> Result<Schema, String> {
         }
     }
     Schema::from_json_value(base).map_err(|e| e.to_string())
-}
-
-/// The rules whose head fits a deed.
-fn slice(policies: &[Policy], deed: &EntityUid, actions: &Entities) -> Result<PolicySet, String> {
-    let fits = |policy: &&Policy| match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(one) => one == *deed,
-        ActionConstraint::In(list) => list
-            .iter()
-            .any(|one| one == deed || actions.is_ancestor_of(one, deed)),
-    };
-    PolicySet::from_policies(policies.iter().filter(fits).cloned()).map_err(|e| e.to_string())
 }
 
 /// What Cedar says of a rule, which it names itself.

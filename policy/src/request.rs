@@ -310,6 +310,13 @@ impl Request {
         changed.all(Target::is_exact) && self.effects != Some(Effects::Unknown)
     }
 
+    /// The names of the files that it changes, or of those that it does not.
+    pub(crate) fn files(&self, changed: bool) -> impl Iterator<Item = &str> {
+        let wanted = self.targets.iter();
+        let wanted = wanted.filter(move |t| t.access.changes() == changed);
+        wanted.map(Target::name)
+    }
+
     /// The bytes that approvals bind and content `request` keeps: JSON, fields in the order of the alphabet, no blanks, no numbers.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Texts and lists alone: there is nothing that could fail.

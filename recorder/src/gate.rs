@@ -11,7 +11,7 @@
 //! writer under one lock, so that two calls cannot both pass where one may. The gate keeps nothing that the log does not hold: after a
 //! crash it is rebuilt from there.
 //!
-//! [`Gate`] is the machine without sockets; [`server`] puts it behind doors, [`client`] is the other end.
+//! [`Gate`] is the machine without sockets; [`server`] puts it behind doors, [`route`] answers there, [`client`] is the other end.
 
 mod action;
 mod approval;
@@ -24,6 +24,7 @@ mod hold;
 mod notify;
 mod outcome;
 mod rebuild;
+pub mod route;
 mod rules;
 pub mod server;
 mod session;

@@ -152,6 +152,24 @@ pub fn entries(bytes: &[u8]) -> Result<Entries> {
     Ok(found)
 }
 
+/// Returns where in the bytes of a checked map the value of a key lies; what stands behind it is not walked through.
+pub fn entry(bytes: &[u8], wanted: i128) -> Result<Option<Range<usize>>> {
+    let mut walker = Walker { bytes, at: 0 };
+    let (major, count) = walker.head()?;
+    if major != MAP {
+        return Err(Error::Meaning("not a map".to_owned()));
+    }
+    for _ in 0..count {
+        let key = walker.key()?;
+        let start = walker.at;
+        walker.item(1)?;
+        if key == wanted {
+            return Ok(Some(start..walker.at));
+        }
+    }
+    Ok(None)
+}
+
 /// Checks bytes as [`check`] does, and returns the entries if they are a map: one walk for both.
 pub fn check_entries(bytes: &[u8], max: usize) -> Result<Entries> {
     let is_map = bytes.first().is_some_and(|first| first >> 5 == MAP);

@@ -79,8 +79,7 @@ cbor_enum! {
 impl Kind {
     /// Reads the kind of a record without decoding the rest.
     pub fn peek(bytes: &[u8]) -> Option<Self> {
-        let entries = canon::entries(bytes).ok()?;
-        let (_, range) = entries.into_iter().find(|(key, _)| *key == 5)?;
+        let range = canon::entry(bytes, 5).ok()??;
         canon::read(bytes.get(range)?)
             .ok()
             .and_then(Self::from_number)

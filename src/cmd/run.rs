@@ -13,6 +13,7 @@ use tacho_recorder::switch::{Engaged, Switch};
 use tacho_schemas::Id;
 
 use self::gate::Session;
+use crate::cmd::serve;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, Tone, safe};
 
@@ -33,6 +34,10 @@ pub(crate) struct Args {
     /// Start the gate with this preset, if none runs: observe, solo, standard or strict
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+
+    /// Sign for this preset in the place of the policy in force: your key, or its .pub where an ssh-agent has it
+    #[arg(long, value_name = "FILE", requires = "preset")]
+    key: Option<PathBuf>,
 
     /// Let it run only while somebody renews a lease for it (`tacho lease`)
     #[arg(long)]
@@ -120,6 +125,9 @@ fn start(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, Failure> {
         plan.managed = Session::managed(place)?;
     } else {
         term.note("the hook is not wired on this level: `tacho hook install` does that in the agent's own settings");
+    }
+    if let (Some(key), Some(preset)) = (&args.key, &args.preset) {
+        serve::sign_for(key, &serve::preset(preset)?, place, term)?;
     }
     let session = Session::open(
         place,

@@ -107,11 +107,7 @@ pub(crate) fn run(args: &Args, place: &Place, term: &mut Term) -> Result<Exit, F
 
 fn wanted(args: &Args) -> Result<Wanted, Failure> {
     if let Some(name) = &args.preset {
-        return match Preset::from_name(name) {
-            Some(preset) => Ok(Wanted::Preset(preset)),
-            None => Err(Failure::new(format!("there is no preset `{}`", safe(name)))
-                .hint("there are observe, solo, standard and strict")),
-        };
+        return preset(name);
     }
     let Some(path) = &args.policy else {
         return Ok(Wanted::AsRecorded);
@@ -122,8 +118,22 @@ fn wanted(args: &Args) -> Result<Wanted, Failure> {
     Ok(Wanted::Rules(name.to_string_lossy().into_owned(), text))
 }
 
+/// The preset of a name.
+pub(crate) fn preset(name: &str) -> Result<Wanted, Failure> {
+    match Preset::from_name(name) {
+        Some(preset) => Ok(Wanted::Preset(preset)),
+        None => Err(Failure::new(format!("there is no preset `{}`", safe(name)))
+            .hint("there are observe, solo, standard and strict")),
+    }
+}
+
 /// Has somebody sign for another policy than the one in force. Returns whether the log is free for us.
-fn sign_for(key: &Path, wanted: &Wanted, place: &Place, term: &mut Term) -> Result<bool, Failure> {
+pub(crate) fn sign_for(
+    key: &Path,
+    wanted: &Wanted,
+    place: &Place,
+    term: &mut Term,
+) -> Result<bool, Failure> {
     let (file, public) = find_key(Some(&key.to_owned()))?;
     let keeper = Keeper::open(place)?;
     let reader = place::reader(&place.open_to_read()?)?;

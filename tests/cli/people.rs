@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::daemon::{Daemon, digits, edit, first_hold, keygen, post};
-use super::home::{Home, Ran};
+use super::home::{Home, Ran, finish};
 
 const TWO: &str = r#"
 @id("work") permit (principal, action in Action::"act", resource);
@@ -181,4 +181,28 @@ fn two_people_sign_for_another_policy() {
         (&json!(5), &json!(0), &json!(0)),
         "{acts}"
     );
+}
+
+/// `tacho run` starts a gate under another preset once enough have signed for it, and the agent runs under that one.
+#[test]
+fn a_run_signs_for_its_preset() {
+    let (home, [alice, bob]) = house();
+    Daemon::start(&home, &["--preset", "standard"]).stop();
+    let run = |key: &PathBuf| {
+        let key = key.to_str().unwrap();
+        let mut command = home.command(["run", "--level", "process-group"]);
+        command.args(["--preset", "strict", "--key", key, "--", "true"]);
+        let child = command.current_dir(home.path("work")).spawn().unwrap();
+        finish(child, b"")
+    };
+    let ran = run(&alice);
+    assert_eq!(ran.code, 125, "{ran:?}");
+    assert!(ran.err.contains("`alice` signed for policy"), "{ran:?}");
+    assert!(
+        ran.err.contains("waits for approval by 1 of `reviewers`"),
+        "{ran:?}"
+    );
+    run(&bob).good();
+    let said = Daemon::start(&home, &[]).stop();
+    assert!(said.contains("policy strict"), "{said}");
 }

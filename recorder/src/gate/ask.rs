@@ -45,14 +45,12 @@ impl Gate {
         let session = {
             let state = self.lock();
             let found = state.sessions.get(&asked.session).filter(|s| s.open);
-            let mut session = found.cloned().ok_or_else(|| {
+            found.cloned().ok_or_else(|| {
                 Error::new(
                     ErrorKind::Missing,
                     format!("there is no open session {}", asked.session),
                 )
-            })?;
-            session.calls.clear();
-            session
+            })?
         };
         let ask = &asked.ask;
         if !ask.cwd.starts_with('/') {

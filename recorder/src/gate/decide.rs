@@ -356,17 +356,16 @@ impl Gate {
             return wait_for(&state, read, seq, true);
         }
         let allowed = plan.verdict.decision == Decision::Allow;
-        if let Some(session) = state.sessions.get_mut(&read.asked.session) {
-            session.keep(Call {
-                action: seq,
-                id: read.asked.ask.tool_use_id.clone(),
-                request: Arc::clone(&read.request),
-                allowed,
-                before: Arc::clone(&read.before),
-                approvals: plan.verdict.used.clone(),
-                told: false,
-            });
-        }
+        let call = Call {
+            action: seq,
+            id: read.asked.ask.tool_use_id.clone(),
+            request: Arc::clone(&read.request),
+            allowed,
+            before: Arc::clone(&read.before),
+            approvals: plan.verdict.used.clone(),
+            told: false,
+        };
+        state.keep(read.asked.session, call);
         drop(state);
         let hold = waited
             .map(Waiting::hold)
@@ -397,9 +396,7 @@ impl Gate {
 
     /// Records that an allow is not given, since the switch was engaged before its answer.
     fn killed_after(&self, read: &Read, ground: &Ground, allowed: Seq) -> Result<Answer> {
-        if let Some(session) = self.lock().sessions.get_mut(&read.asked.session)
-            && let Some(call) = session.calls.iter_mut().find(|c| c.action == allowed)
-        {
+        if let Some(call) = self.lock().call_mut(read.asked.session, allowed) {
             call.allowed = false;
         }
         let verdict = deny(DenyKind::Killed, "the off switch is engaged".to_owned());
@@ -442,16 +439,17 @@ impl Gate {
             let mut state = self.lock();
             if let Some(session) = state.sessions.get_mut(&waiting.asked.session) {
                 session.denied = session.denied.saturating_add(1);
-                session.keep(Call {
-                    action: seq,
-                    id: waiting.asked.ask.tool_use_id.clone(),
-                    request: Arc::clone(&read.request),
-                    allowed: false,
-                    before: Arc::default(),
-                    approvals: Vec::new(),
-                    told: false,
-                });
             }
+            let call = Call {
+                action: seq,
+                id: waiting.asked.ask.tool_use_id.clone(),
+                request: Arc::clone(&read.request),
+                allowed: false,
+                before: Arc::default(),
+                approvals: Vec::new(),
+                told: false,
+            };
+            state.keep(waiting.asked.session, call);
             Ok(seq)
         });
         let answer = match left {

@@ -93,9 +93,7 @@ impl Gate {
             Act::Mutate if ran => self.mutations(seq, &session, &call, taken)?,
             _ => (Vec::new(), None),
         };
-        if let Some(session) = self.lock().sessions.get_mut(&seq)
-            && let Some(kept) = session.calls.iter_mut().find(|c| c.action == call.action)
-        {
+        if let Some(kept) = self.lock().call_mut(seq, call.action) {
             kept.told = true;
         }
         Ok(OutcomeTaken {
@@ -114,7 +112,7 @@ impl Gate {
             (None, id) => id.is_some() && call.id == *id,
         };
         // The last answer to a call counts: a retry has the same name.
-        if let Some(call) = session.calls.iter().rev().find(fits) {
+        if let Some(call) = self.lock().calls(seq).rev().find(fits) {
             return Ok(Some(call.clone()));
         }
         let named = match (outcome.action, &outcome.tool_use_id) {
@@ -183,11 +181,16 @@ impl Gate {
     /// Writes down what the disk shows of calls whose outcome never came: Codex, for one, says nothing of its patch tool. To be called
     /// before a session ends.
     pub(super) fn settle(&self, peer: Peer, seq: Seq) -> Result<()> {
-        let Some(session) = self.lock().sessions.get(&seq).cloned() else {
-            return Ok(());
-        };
         let waits = |call: &&Call| call.allowed && !call.told && call.request.act == Act::Mutate;
-        for call in session.calls.iter().filter(waits) {
+        let (session, calls) = {
+            let state = self.lock();
+            let Some(session) = state.sessions.get(&seq).cloned() else {
+                return Ok(());
+            };
+            let calls: Vec<Call> = state.calls(seq).filter(waits).cloned().collect();
+            (session, calls)
+        };
+        for call in &calls {
             let changed = call.before.iter().any(|(path, before)| {
                 let exists = std::fs::symlink_metadata(path).is_ok();
                 *before != disk::read(Path::new(path)).filter(|_| exists)

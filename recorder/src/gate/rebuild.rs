@@ -3,7 +3,6 @@
 //! A fold over records, in their order. Most need no more than their bytes: texts are read only of what is still open. Only records via
 //! the gate, people or the recorder count; what callers or files say does not.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tacho_policy::{Approver, Policies};
@@ -19,7 +18,6 @@ use super::hold::{Approval, Status, held};
 use super::rules::Yes;
 use super::state::{InForce, Session, State};
 use crate::acts::{self, About};
-use crate::enrol::Enrolled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::{Shown, View};
 
@@ -47,23 +45,11 @@ impl State {
                 format!("the empty policy cannot be read: {e}"),
             )
         })?;
-        let mut state = Self {
-            sessions: BTreeMap::new(),
-            references: HashMap::new(),
-            holds: BTreeMap::new(),
-            agents: HashMap::new(),
-            lineages: HashMap::new(),
-            statements: HashSet::new(),
-            enrolled: Enrolled::default(),
-            policy: InForce {
-                digest: nothing.digest(),
-                policies: Arc::new(nothing),
-                seq: Seq(0),
-            },
-            stopping: false,
-            last_policy: None,
-            yes: Vec::new(),
-        };
+        let mut state = Self::new(InForce {
+            digest: nothing.digest(),
+            policies: Arc::new(nothing),
+            seq: Seq(0),
+        });
         view.bare(0..view.size(), counts, |bytes, in_tree| {
             // What this version cannot read changes nothing, and `verify` names it.
             if in_tree && let Ok(record) = Record::decode(bytes) {
@@ -186,7 +172,6 @@ impl State {
             transcript: None,
             allowed: 0,
             denied: 0,
-            calls: VecDeque::new(),
         };
         if let Some(reference) = &record.reference {
             self.references.insert(reference.clone(), record.seq);

@@ -1,7 +1,5 @@
 //! Sessions: who asks, from where, confined by what.
 
-use std::collections::VecDeque;
-
 use tacho_schemas::Seq;
 use tacho_schemas::body::change::{Fate, Generation};
 use tacho_schemas::body::log::Phase;
@@ -16,7 +14,6 @@ use super::wire::{CloseSession, OpenSession, SessionOpened};
 use super::{Gate, Peer};
 use crate::draft::Way;
 use crate::error::{Error, ErrorKind, Result};
-use crate::switch::lease::Freshness;
 use crate::switch::{Target, Who};
 use tacho_schemas::body::Part;
 
@@ -91,7 +88,6 @@ impl Gate {
                 transcript: None,
                 allowed: 0,
                 denied: 0,
-                calls: VecDeque::new(),
             },
         );
         if let Some(reference) = open.reference.clone() {
@@ -269,11 +265,11 @@ impl Gate {
         let now = Some((self.clock.boot_id(), self.clock.boottime_ns()));
         let lineages = self.lineages(session).into_iter().map(Target::Lineage);
         let sessions = session.chain.iter().copied().map(Target::Session);
-        [Target::All, Target::Agent(session.agent.clone())]
+        let targets = [Target::All, Target::Agent(session.agent.clone())]
             .into_iter()
             .chain(sessions)
-            .chain(lineages)
-            .all(|target| self.switch.lease(&target, now) != Freshness::Lapsed)
+            .chain(lineages);
+        !self.switch.has_lapsed(targets, now)
     }
 
     fn lineages(&self, session: &Session) -> Vec<Seq> {

@@ -34,6 +34,8 @@ pub(super) struct InForce {
 /// Everything.
 pub(super) struct State {
     pub(super) sessions: BTreeMap<Seq, Session>,
+    /// The last calls of each session: apart from it, since a session is copied for each question.
+    calls: HashMap<Seq, VecDeque<Call>>,
     pub(super) references: HashMap<Id, Seq>,
     pub(super) holds: BTreeMap<Seq, Hold>,
     pub(super) agents: HashMap<Id, Agent>,
@@ -67,7 +69,6 @@ pub(super) struct Session {
     pub(super) transcript: Option<Transcript>,
     pub(super) allowed: u64,
     pub(super) denied: u64,
-    pub(super) calls: VecDeque<Call>,
 }
 
 /// A call that was decided.
@@ -81,15 +82,6 @@ pub(super) struct Call {
     pub(super) before: Arc<HashMap<String, Option<Vec<u8>>>>,
     pub(super) approvals: Vec<Seq>,
     pub(super) told: bool,
-}
-
-impl Session {
-    pub(super) fn keep(&mut self, call: Call) {
-        self.calls.push_back(call);
-        if self.calls.len() > CALLS {
-            self.calls.pop_front();
-        }
-    }
 }
 
 /// What is counted of an agent.
@@ -107,7 +99,9 @@ impl Agent {
     pub(super) fn allowed(&mut self, mutates: bool, approved: bool, now: Time) {
         self.denials = 0;
         if mutates {
-            self.mutations.push_back(now);
+            // In their order, so that the last hour is found and not counted. A clock that is set back lets them count longer.
+            let last = self.mutations.back().copied().unwrap_or(now);
+            self.mutations.push_back(now.max(last));
             self.drift = if approved {
                 0
             } else {
@@ -128,13 +122,10 @@ impl Agent {
     }
 
     fn in_the_last_hour(&self, now: Time) -> u64 {
-        let recent = |then: &&Time| now.0.saturating_sub(then.0) <= HOUR;
-        self.mutations
-            .iter()
-            .filter(recent)
-            .count()
-            .try_into()
-            .unwrap_or(u64::MAX)
+        let past = |then: &Time| now.0.saturating_sub(then.0) > HOUR;
+        let past = self.mutations.partition_point(past);
+        let recent = self.mutations.len().saturating_sub(past);
+        recent.try_into().unwrap_or(u64::MAX)
     }
 }
 
@@ -166,6 +157,44 @@ impl PartialEq for Ground {
 }
 
 impl State {
+    /// A gate that knows nothing yet.
+    pub(super) fn new(policy: InForce) -> Self {
+        Self {
+            sessions: BTreeMap::new(),
+            calls: HashMap::new(),
+            references: HashMap::new(),
+            holds: BTreeMap::new(),
+            agents: HashMap::new(),
+            lineages: HashMap::new(),
+            statements: HashSet::new(),
+            enrolled: Enrolled::default(),
+            policy,
+            stopping: false,
+            last_policy: None,
+            yes: Vec::new(),
+        }
+    }
+
+    /// Keeps a call for the outcome that may come of it.
+    pub(super) fn keep(&mut self, session: Seq, call: Call) {
+        let calls = self.calls.entry(session).or_default();
+        calls.push_back(call);
+        if calls.len() > CALLS {
+            calls.pop_front();
+        }
+    }
+
+    /// The last calls of a session, the newest last.
+    pub(super) fn calls(&self, session: Seq) -> impl DoubleEndedIterator<Item = &Call> {
+        self.calls.get(&session).into_iter().flatten()
+    }
+
+    /// The call of a session whose decision is this record.
+    pub(super) fn call_mut(&mut self, session: Seq, action: Seq) -> Option<&mut Call> {
+        let calls = self.calls.get_mut(&session)?;
+        calls.iter_mut().rev().find(|call| call.action == action)
+    }
+
     /// A session and those that started it.
     pub(super) fn chain_of(&self, session: Seq, parent: Option<Seq>) -> Vec<Seq> {
         let mut chain = vec![session];
@@ -281,9 +310,7 @@ impl State {
                 && !found.contains_key(&hold.session)
                 && let Some(session) = self.sessions.get(&hold.session)
             {
-                let mut light = session.clone();
-                light.calls = VecDeque::new();
-                found.insert(hold.session, light);
+                found.insert(hold.session, session.clone());
             }
         }
         found.into_iter().collect()

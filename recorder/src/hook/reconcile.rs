@@ -232,13 +232,17 @@ fn value(json: &Json<'_>) -> serde_json::Value {
     serde_json::to_value(json).unwrap_or_default()
 }
 
-/// Reads what the gate recorded of the calls of a session, or of the sessions that the harness calls so; of all if neither is known.
+/// Reads what the gate recorded of the calls of a session, or of the sessions that the harness calls so; if neither
+/// is known, of those that it does not call otherwise.
 pub fn gated(
     view: &View<'_>,
     session: Option<Seq>,
     names: &[String],
 ) -> Result<HashMap<String, Gated>> {
     let mut sessions: Vec<Seq> = session.into_iter().collect();
+    // Sessions that the harness names otherwise: calls of theirs are not this transcript's, even if they have the same name. The
+    // session of a cell has no such name.
+    let mut others = Vec::new();
     if session.is_none() {
         view.of_kind(tacho_schemas::Kind::Session, |shown| {
             let name = shown.text(Field::SourceId).unwrap_or_default();
@@ -248,6 +252,8 @@ pub fn gated(
                 .any(|id| name == id || name.strip_suffix(id).is_some_and(|n| n.ends_with(':')));
             if named && shown.in_tree {
                 sessions.push(shown.seq);
+            } else if !name.is_empty() && !names.is_empty() {
+                others.push(shown.seq);
             }
             Ok::<(), Error>(())
         })?;
@@ -258,7 +264,11 @@ pub fn gated(
         let Ok(record) = &shown.meaning else {
             return Ok(());
         };
-        let here = sessions.is_empty() || record.session.is_some_and(|s| sessions.contains(&s));
+        let here = match (record.session, sessions.is_empty()) {
+            (Some(session), true) => !others.contains(&session),
+            (Some(session), false) => sessions.contains(&session),
+            (None, none) => none,
+        };
         let (Via::Gate, true, Body::Action(action)) = (record.via, here, &record.body) else {
             return Ok(());
         };

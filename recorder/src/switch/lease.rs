@@ -12,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::errno::Errno;
@@ -47,16 +48,29 @@ pub type Now = ([u8; 16], u64);
 impl Switch {
     /// Says whether the lease for a target is fresh; without a clock none is.
     pub fn lease(&self, target: &Target, now: Option<Now>) -> Freshness {
+        match self.open() {
+            Ok(dir) => self.lease_in(&dir, target, now),
+            Err(_) => Freshness::Lapsed,
+        }
+    }
+
+    /// Says whether the lease for any of these targets ran out; where none was given, none is asked for.
+    pub fn has_lapsed(&self, targets: impl IntoIterator<Item = Target>, now: Option<Now>) -> bool {
         let Ok(dir) = self.open() else {
-            return Freshness::Lapsed;
+            return true;
         };
+        let lapsed = |target| self.lease_in(&dir, &target, now) == Freshness::Lapsed;
+        targets.into_iter().any(lapsed)
+    }
+
+    fn lease_in(&self, dir: &OwnedFd, target: &Target, now: Option<Now>) -> Freshness {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = match openat(&dir, lease_name(target).as_str(), flags, Mode::empty()) {
+        let file = match openat(dir, lease_name(target).as_str(), flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::ENOENT) => return Freshness::None,
             Err(_) => return Freshness::Lapsed,
         };
-        let (Ok(ours), Ok(stat)) = (fstat(&dir), fstat(&file)) else {
+        let (Ok(ours), Ok(stat)) = (fstat(dir), fstat(&file)) else {
             return Freshness::Lapsed;
         };
         let mut text = String::new();

@@ -11,7 +11,7 @@ use tacho_schemas::body::human::Trigger;
 use tacho_schemas::record::{Record, Via};
 
 use super::{Engaged, Found, State, Target};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::read::View;
 use tacho_schemas::Kind;
 
@@ -46,19 +46,13 @@ impl Standing {
     /// Reads it out of a log.
     pub fn read(view: &View<'_>) -> Result<Self> {
         let mut standing = Self::default();
-        let mut records = Vec::new();
-        for kind in [Kind::Kill, Kind::Release] {
-            view.of_kind(kind, |shown| {
-                records.push((shown.seq, shown.in_tree, shown.meaning));
-                Ok::<(), Error>(())
-            })?;
-        }
-        records.sort_by_key(|(seq, ..)| *seq);
-        for (seq, in_tree, record) in records {
-            if let (true, Ok(record)) = (in_tree, record) {
-                standing.take(seq, &record);
+        let orders = |kind| matches!(kind, Kind::Kill | Kind::Release);
+        view.bare(0..view.size(), orders, |bytes, in_tree| {
+            if in_tree && let Ok(record) = Record::decode(bytes) {
+                standing.take(record.seq, &record);
             }
-        }
+            Ok(())
+        })?;
         Ok(standing)
     }
 

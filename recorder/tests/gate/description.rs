@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use saphyr::{LoadableYamlNode as _, Yaml};
-use tacho_recorder::gate::server::ROUTES;
+use tacho_recorder::gate::route::ROUTES;
 use tacho_recorder::gate::wire::STRUCTURES;
 
 const TEXT: &str = include_str!("../../../schemas/gate.openapi.yaml");

@@ -45,7 +45,9 @@ pub(super) fn measure(
     let corpus = Corpus::real()?;
     let mut raw = Raw::make(&ground.at("raw"))?;
     let open = Open::make(ground)?;
+    let by_path = Open::with(ground, "by-path", rules(PATH_FIRST))?;
     let (mut syncs, mut ours, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut few = Vec::new();
     let (mut one, mut many) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let progress = &mut term.progress("asking");
@@ -54,10 +56,12 @@ pub(super) fn measure(
         let samples = open.ask(&open.read(), time)?;
         one.push(rate(count(samples.len()), time));
         ours.extend(samples);
+        few.extend(by_path.ask(&by_path.read(), time)?);
         parts.extend(open.ask(&open.mutate(), time)?);
         many.push(rate(open.ask_at_once(time)?, time));
     }
     open.close()?;
+    by_path.close()?;
     let sync = millis(percentile(&mut syncs, 50));
     let ratios: Vec<_> = one
         .iter()
@@ -73,6 +77,12 @@ pub(super) fn measure(
             "ms",
         )
         .budget(Bound::AtMost(2.5), "1.5 x"),
+        Row::against(
+            "the same, rules that begin with a path, p50",
+            ("fdatasync p50", sync),
+            millis(percentile(&mut few, 50)),
+            "ms",
+        ),
         Row::against(
             "the same for a mutation, sealed before it, p50",
             ("fdatasync p50", sync),
@@ -95,14 +105,18 @@ fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
+/// What each rule asks for: first what a request may lack, so that most rules need not be asked, or last, so that each one is.
+const PATH_FIRST: [&str; 2] = [r#"context.writes.contains("never/N")"#, "context.exact"];
+const PATH_LAST: [&str; 2] = ["!context.outside", r#"context.writes.contains("never/N")"#];
+
 /// A policy that allows everything, by the last of its rules.
-fn rules() -> String {
+fn rules(conditions: [&str; 2]) -> String {
     let mut text = String::new();
     for n in 0..RULES.saturating_sub(1) {
+        let when = conditions.join(" && ").replace('N', &n.to_string());
         let _ = writeln!(
             text,
-            "@id(\"never-{n}\") forbid (principal, action in Action::\"act\", resource) \
-             when {{ context.writes.contains(\"never/{n}\") && context.facts.drift > {n} }};"
+            "@id(\"never-{n}\") forbid (principal, action in Action::\"act\", resource) when {{ {when} }};"
         );
     }
     text.push_str("@id(\"all\") permit (principal, action in Action::\"act\", resource);\n");
@@ -121,12 +135,16 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn make(ground: &Ground) -> Result<Self, Failure> {
-        let log = ground.log("gate")?;
+        Self::with(ground, "gate", rules(PATH_LAST))
+    }
+
+    fn with(ground: &Ground, name: &str, rules: String) -> Result<Self, Failure> {
+        let log = ground.log(name)?;
         let switch = Switch::of(log.path(), log.origin().clone());
         switch.create()?;
-        let work = ground.at("work");
+        let work = ground.at(&format!("work-{name}"));
         place::make_private(&work)?;
-        let wanted = Wanted::Rules("bench".to_owned(), rules());
+        let wanted = Wanted::Rules("bench".to_owned(), rules);
         let clock = Arc::new(SystemClock::new()?);
         let tell = Box::new(|_: &tacho_recorder::Error| {});
         let gate = Arc::new(Gate::open(log, clock, Settings::default(), wanted, tell)?);

@@ -208,7 +208,9 @@ fn start(log: &Path, preset: Option<&str>, client: &Client) -> Result<Child, Fai
                 .to_owned();
             return Err(
                 Failure::new(format!("the gate does not start: {why}")).hint(match preset {
-                    Some(preset) => format!("`tacho serve --preset {preset}` shows it at length"),
+                    Some(preset) => format!(
+                        "`tacho serve --preset {preset}` shows it at length; who has to sign for that policy adds `--key FILE`"
+                    ),
                     None => "`tacho serve` shows it at length".to_owned(),
                 }),
             );

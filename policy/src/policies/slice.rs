@@ -1,0 +1,279 @@
+//! The rules that can fire for a request, found without asking Cedar.
+//!
+//! By the deed in a rule's head, and by what its condition asks for first: `when { context.writes.contains("x") && … }` cannot fire for
+//! a request that does not write `x`. Both are exact and not a guess. What does not hold on the left of `&&` ends the evaluation, so a
+//! rule that is left out would have been false, and could not have erred.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use cedar_policy::{ActionConstraint, Entities, EntityUid, Policy, PolicySet};
+use serde_json::Value;
+
+use crate::entity::{Kinds, uid};
+use crate::request::{Act, Request};
+
+/// The rules for a deed.
+pub(crate) struct Slice {
+    /// Those that are always asked.
+    always: PolicySet,
+    /// The others.
+    some: Vec<Policy>,
+    /// Where in `some` the rules are that ask for this first.
+    asking: HashMap<(Sort, String), Vec<usize>>,
+}
+
+/// A set of the context that rules ask for members of.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Sort {
+    FilesRead,
+    Parts,
+    Reads,
+    Writes,
+}
+
+impl Sort {
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "files_read" => Some(Self::FilesRead),
+            "parts" => Some(Self::Parts),
+            "reads" => Some(Self::Reads),
+            "writes" => Some(Self::Writes),
+            _ => None,
+        }
+    }
+
+    /// A member, as its literal is written in the JSON form of rules: a text, or a part.
+    fn member(self, literal: &Value) -> Option<(Self, String)> {
+        let value = literal.get("Value")?;
+        let name = match self {
+            Self::FilesRead | Self::Writes => value.as_str(),
+            Self::Parts | Self::Reads => {
+                let entity = value.get("__entity")?;
+                let is_part = entity.get("type").and_then(Value::as_str) == Some("Part");
+                entity.get("id").and_then(Value::as_str).filter(|_| is_part)
+            }
+        };
+        Some((self, name?.to_owned()))
+    }
+
+    /// All members that the context of a request has: see `Policies::context`.
+    fn members(request: &Request) -> impl Iterator<Item = (Self, String)> {
+        let named = |sort: Self| move |name: &str| (sort, name.to_owned());
+        let parts = request.parts.iter().map(|p| p.name());
+        let reads = request.reads.iter().map(|p| p.name());
+        (request.files(true).map(named(Self::Writes)))
+            .chain(request.files(false).map(named(Self::FilesRead)))
+            .chain(parts.map(named(Self::Parts)))
+            .chain(reads.map(named(Self::Reads)))
+    }
+}
+
+impl Slice {
+    /// For each deed the rules whose head fits it.
+    pub(super) fn all(
+        policies: &[Policy],
+        kinds: &Kinds,
+        actions: &Entities,
+    ) -> Result<HashMap<Act, Self>, String> {
+        let fits = |policy: &Policy, deed: &EntityUid| match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(one) => one == *deed,
+            ActionConstraint::In(list) => list
+                .iter()
+                .any(|one| one == deed || actions.is_ancestor_of(one, deed)),
+        };
+        let lean: Vec<(Policy, Vec<_>)> = policies.iter().map(lean).collect::<Result<_, _>>()?;
+        let slice = |act: Act| {
+            let deed = uid(&kinds.action, act.name());
+            let mut slice = Self {
+                always: PolicySet::new(),
+                some: Vec::new(),
+                asking: HashMap::new(),
+            };
+            let fit = policies.iter().zip(&lean).filter(|(p, _)| fits(p, &deed));
+            for (_, (rule, asked)) in fit {
+                // What people do has another context.
+                if asked.is_empty() || !act.is_call() {
+                    let added = slice.always.add(rule.clone());
+                    added.map_err(|e| e.to_string())?;
+                    continue;
+                }
+                for member in asked {
+                    let places = slice.asking.entry(member.clone()).or_default();
+                    places.push(slice.some.len());
+                }
+                slice.some.push(rule.clone());
+            }
+            Ok((act, slice))
+        };
+        Act::ALL.into_iter().map(slice).collect()
+    }
+
+    /// Every rule.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Policy> {
+        self.always.policies().chain(&self.some)
+    }
+
+    /// The rules that can fire for a request.
+    pub(crate) fn of(&self, request: &Request) -> Result<Cow<'_, PolicySet>, String> {
+        let mut set = Cow::Borrowed(&self.always);
+        let asking = Sort::members(request).filter_map(|member| self.asking.get(&member));
+        let asking: BTreeSet<usize> = asking.flatten().copied().collect();
+        for rule in asking.into_iter().filter_map(|place| self.some.get(place)) {
+            let added = set.to_mut().add(rule.clone());
+            added.map_err(|e| e.to_string())?;
+        }
+        Ok(set)
+    }
+}
+
+/// A rule as slices hold it, and what it asks for first: one of these; nothing where it must always be asked.
+///
+/// It does not ask for the deed again, and knows no longer where in the text it stood, since Cedar would carry that along from one step
+/// of its evaluation to the next.
+fn lean(policy: &Policy) -> Result<(Policy, Vec<(Sort, String)>), String> {
+    let mut json = policy.to_json().map_err(|e| e.to_string())?;
+    let head = json.get_mut("action").ok_or("a rule has no deed")?;
+    *head = serde_json::json!({ "op": "All" });
+    let first = first(&json).unwrap_or_default();
+    let policy = Policy::from_json(Some(policy.id().clone()), json).map_err(|e| e.to_string())?;
+    Ok((policy, first))
+}
+
+/// What the condition of a rule asks for first, where that is for a member of a set: one of these.
+fn first(rule: &Value) -> Option<Vec<(Sort, String)>> {
+    let condition = rule.get("conditions")?.get(0)?;
+    if condition.get("kind")?.as_str()? != "when" {
+        return None;
+    }
+    let mut asked = condition.get("body")?;
+    while let Some(both) = asked.get("&&") {
+        asked = both.get("left")?;
+    }
+    let (has, one) = match (asked.get("contains"), asked.get("containsAny")) {
+        (Some(has), _) => (has, true),
+        (_, Some(has)) => (has, false),
+        _ => return None,
+    };
+    let path = has.get("left")?.get(".")?;
+    if path.get("left")?.get("Var")?.as_str()? != "context" {
+        return None;
+    }
+    let sort = Sort::from_name(path.get("attr")?.as_str()?)?;
+    let literal = has.get("right")?;
+    match one {
+        true => Some(vec![sort.member(literal)?]),
+        false => {
+            let literals = literal.get("Set")?.as_array()?;
+            literals.iter().map(|one| sort.member(one)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacho_schemas::Id;
+    use tacho_schemas::body::Part;
+
+    use super::*;
+    use crate::policies::Policies;
+    use crate::request::{Access, Principal, Target};
+
+    fn target(path: &str, access: Access) -> Target {
+        Target {
+            access,
+            after: None,
+            before: None,
+            parts: BTreeSet::new(),
+            path: path.to_owned(),
+            relative: None,
+            resolved: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_is_left_out_where_what_it_asks_for_first_is_not_there() {
+        let rules = [
+            (
+                "path",
+                r#"context.writes.contains("a\u{62}c") && context.outside"#,
+                true,
+            ),
+            (
+                "and",
+                r#"(context.writes.contains("x") && context.exact) && context.outside"#,
+                true,
+            ),
+            ("part", r#"context.parts.contains(Part::"ci")"#, true),
+            (
+                "parts",
+                r#"context.parts.containsAny([Part::"ci", Part::"code"])"#,
+                true,
+            ),
+            ("reads", r#"context.reads.contains(Part::"ci")"#, true),
+            ("file", r#"context.files_read.contains("abc")"#, true),
+            // Not what stands first, not by name, or not a condition that has to hold.
+            (
+                "late",
+                r#"context.outside && context.writes.contains("x")"#,
+                false,
+            ),
+            (
+                "or",
+                r#"context.writes.contains("x") || context.outside"#,
+                false,
+            ),
+            ("not", r#"!context.writes.contains("x")"#, false),
+            ("all", r#"context.parts.containsAll([Part::"ci"])"#, false),
+            ("tool", r#"context.writes.contains(context.harness)"#, false),
+        ];
+        let mut text = "@id(\"unless\") forbid (principal, action in Action::\"act\", resource)\n\
+             unless { context.writes.contains(\"x\") };\n"
+            .to_owned();
+        for (id, when, _) in rules {
+            text += &format!(
+                "@id(\"{id}\") forbid (principal, action in Action::\"act\", resource) when {{ {when} }};\n"
+            );
+        }
+        let policies = Policies::parse("t", &text).unwrap();
+        let asked = |request: &Request| -> BTreeSet<String> {
+            let set = policies
+                .slices
+                .get(&request.act)
+                .unwrap()
+                .of(request)
+                .unwrap();
+            set.policies().map(|p| p.id().to_string()).collect()
+        };
+        let agent = Principal::Agent(Id::new("a").unwrap());
+        let mut request = Request::deed(agent, Act::Write, "Write");
+        let always: BTreeSet<String> = rules
+            .iter()
+            .filter(|(.., left_out)| !left_out)
+            .map(|(id, ..)| (*id).to_owned())
+            .chain(["unless".to_owned()])
+            .collect();
+        assert_eq!(asked(&request), always);
+        let with = |more: &[&str]| -> BTreeSet<String> {
+            always
+                .iter()
+                .cloned()
+                .chain(more.iter().map(|m| (*m).to_owned()))
+                .collect()
+        };
+        request.targets.insert(target("abc", Access::Write));
+        assert_eq!(asked(&request), with(&["path"]));
+        request.targets.insert(target("abc", Access::Read));
+        request.targets.insert(target("x", Access::Delete));
+        assert_eq!(asked(&request), with(&["path", "file", "and"]));
+        request.reads.insert(Part::Ci);
+        request.parts.extend([Part::Ci, Part::Code]);
+        assert_eq!(
+            asked(&request),
+            with(&["path", "file", "and", "reads", "part", "parts"])
+        );
+        let slice = policies.slices.get(&Act::Write).unwrap();
+        assert_eq!(slice.rules().count(), rules.len() + 1);
+    }
+}
