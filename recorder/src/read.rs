@@ -234,10 +234,7 @@ impl<'reader> View<'reader> {
                 );
             }
             next = seq.saturating_add(1);
-            let leaf = match self.part {
-                Some(_) => tree::leaf_hash(bytes),
-                None => self.leaf(seq)?,
-            };
+            let leaf = self.due(seq, bytes)?;
             let row = match self.snapshot.vault(seq)? {
                 Some(packed) => self
                     .unpacker
@@ -288,8 +285,16 @@ impl<'reader> View<'reader> {
             if !Kind::peek(bytes).is_some_and(&wanted) {
                 return Ok(());
             }
-            f(bytes, tree::leaf_hash(bytes) == self.leaf(seq)?)
+            f(bytes, tree::leaf_hash(bytes) == self.due(seq, bytes)?)
         })
+    }
+
+    /// The leaf that a record has to have. Of a part, all bytes were proven before.
+    fn due(&self, seq: u64, bytes: &[u8]) -> Result<Hash> {
+        match self.part {
+            Some(_) => Ok(tree::leaf_hash(bytes)),
+            None => self.leaf(seq),
+        }
     }
 
     /// The leaf that the tree holds for a record.

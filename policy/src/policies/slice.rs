@@ -173,14 +173,18 @@ fn first(rule: &Value) -> Option<Vec<(Sort, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use cedar_policy::{AuthorizationError, Authorizer, PolicyId};
+    use proptest::prelude::*;
     use tacho_schemas::Id;
     use tacho_schemas::body::Part;
 
     use super::*;
+    use crate::decide::Counts;
+    use crate::facts::Facts;
     use crate::policies::Policies;
     use crate::request::{Access, Principal, Target};
 
-    fn target(path: &str, access: Access) -> Target {
+    fn target_of(path: &str, access: Access) -> Target {
         Target {
             access,
             after: None,
@@ -262,10 +266,10 @@ mod tests {
                 .chain(more.iter().map(|m| (*m).to_owned()))
                 .collect()
         };
-        request.targets.insert(target("abc", Access::Write));
+        request.targets.insert(target_of("abc", Access::Write));
         assert_eq!(asked(&request), with(&["path"]));
-        request.targets.insert(target("abc", Access::Read));
-        request.targets.insert(target("x", Access::Delete));
+        request.targets.insert(target_of("abc", Access::Read));
+        request.targets.insert(target_of("x", Access::Delete));
         assert_eq!(asked(&request), with(&["path", "file", "and"]));
         request.reads.insert(Part::Ci);
         request.parts.extend([Part::Ci, Part::Code]);
@@ -275,5 +279,121 @@ mod tests {
         );
         let slice = policies.slices.get(&Act::Write).unwrap();
         assert_eq!(slice.rules().count(), rules.len() + 1);
+    }
+
+    /// Conditions of every shape that says what it asks for first, and of others.
+    fn conditions() -> impl Strategy<Value = String> {
+        let simple = prop::sample::select(vec![
+            "context.writes.contains(\"abc\")",
+            "context.writes.contains(\"x\")",
+            "context.writes.containsAny([\"x\", \"abc\"])",
+            "context.writes.containsAll([\"x\", \"abc\"])",
+            "context.files_read.contains(\"abc\")",
+            "context.parts.contains(Part::\"ci\")",
+            "context.parts.containsAny([Part::\"code\", Part::\"ci\"])",
+            "context.reads.contains(Part::\"ci\")",
+            "context.writes.contains(context.harness)",
+            "context.writes.isEmpty()",
+            "context.outside",
+            "context.facts.killed",
+            "context.facts.drift + 9223372036854775807 > 0",
+        ]);
+        let simple = simple.prop_map(str::to_owned);
+        simple.prop_recursive(3, 8, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) && ({b})")),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) || ({b})")),
+                (inner.clone(), inner.clone(), inner.clone())
+                    .prop_map(|(a, b, c)| format!("if ({a}) then ({b}) else ({c})")),
+                inner.prop_map(|a| format!("!({a})")),
+            ]
+        })
+    }
+
+    fn rules() -> impl Strategy<Value = String> {
+        let head = prop::sample::select(vec![
+            "action in Action::\"act\"",
+            "action == Action::\"write\"",
+            "action in [Action::\"write\", Action::\"execute\"]",
+            "action in [Action::\"read\", Action::\"network\"]",
+        ]);
+        let clause = (prop::bool::weighted(0.7), conditions()).prop_map(|(when, text)| {
+            format!("{} {{ {text} }}", ["unless", "when"][usize::from(when)])
+        });
+        let rule = (any::<bool>(), head, prop::collection::vec(clause, 0..3));
+        prop::collection::vec(rule, 1..5).prop_map(|rules| {
+            let texts = rules
+                .iter()
+                .enumerate()
+                .map(|(n, (permit, head, clauses))| {
+                    let effect = ["forbid", "permit"][usize::from(*permit)];
+                    let clauses = clauses.join(" ");
+                    format!("@id(\"r{n}\") {effect} (principal, {head}, resource) {clauses};\n")
+                });
+            texts.collect()
+        })
+    }
+
+    fn requests() -> impl Strategy<Value = Request> {
+        let target = (
+            prop::sample::select(vec!["abc", "x", "other"]),
+            prop::sample::select(vec![Access::Read, Access::Write, Access::Delete]),
+        );
+        let parts =
+            || prop::collection::btree_set(prop::sample::select(vec![Part::Ci, Part::Code]), 0..3);
+        (
+            prop::sample::select(vec![Act::Write, Act::Read]),
+            prop::collection::vec(target, 0..3),
+            parts(),
+            parts(),
+            any::<bool>(),
+        )
+            .prop_map(|(act, targets, parts, reads, outside)| {
+                let agent = Principal::Agent(Id::new("a").unwrap());
+                let mut request = Request::deed(agent, act, "Tool");
+                let targets = targets
+                    .iter()
+                    .map(|(path, access)| target_of(path, *access));
+                request.targets.extend(targets);
+                request.parts = parts;
+                request.reads = reads;
+                request.outside = outside;
+                request
+            })
+    }
+
+    proptest! {
+        /// Cedar, asked with every rule as it was written, says the same as with those of the slice.
+        #[test]
+        fn what_is_left_out_changes_nothing(
+            text in rules(),
+            request in requests(),
+            killed in any::<bool>(),
+            drift in 0..2_u64,
+        ) {
+            // What the validator refuses never decides.
+            let policies = Policies::parse("t", &text);
+            prop_assume!(policies.is_ok());
+            let policies = policies.unwrap();
+            let facts = Facts { killed, drift, ..Facts::default() };
+            let counts = Counts::Saturated;
+            let (asked, entities) = policies.asked(&request, &facts, &counts).unwrap();
+            let told = |set: &PolicySet| {
+                let response = Authorizer::new().is_authorized(&asked, set, &entities);
+                let id = |id: &PolicyId| match set.policy(id).and_then(|rule| rule.annotation("id")) {
+                    Some(id) => id.to_owned(),
+                    None => id.to_string(),
+                };
+                let fired: BTreeSet<String> = response.diagnostics().reason().map(id).collect();
+                let erred: BTreeSet<String> =
+                    response.diagnostics().errors().map(|error| match error {
+                        AuthorizationError::PolicyEvaluationError(error) => id(error.policy_id()),
+                    }).collect();
+                (response.decision(), fired, erred)
+            };
+            let whole: PolicySet = text.parse().unwrap();
+            let slice = policies.slices.get(&request.act).unwrap().of(&request).unwrap();
+            prop_assert_eq!(told(&slice), told(&whole), "{}", text);
+        }
     }
 }
