@@ -386,6 +386,32 @@ fn claude_code_asks_first_people_decide_and_what_never_asked_shows() {
     assert!(!settings.exists());
 }
 
+/// A harness may give calls of two sessions the same name, and only one of them asked.
+#[test]
+fn a_call_of_another_session_does_not_stand_for_one_that_never_asked() {
+    let (harness, _daemon) = Harness::new("claude-code", "claude-code", "2.1.330", &[]);
+    let ran = harness.writes("toolu_same", &harness.work("x.txt"), "one\n", "it asks");
+    assert_eq!(denial(&ran), None);
+    let other = harness.home.path("other.jsonl");
+    let input = json!({ "file_path": harness.work("y.txt"), "content": "two\n" });
+    let lines = [
+        json!({ "type": "assistant", "sessionId": "another", "message": { "id": "m", "model": "scripted", "role": "assistant",
+            "content": [{ "type": "tool_use", "id": "toolu_same", "name": "Write", "input": input }] } }),
+        json!({ "type": "user", "sessionId": "another", "message": { "role": "user",
+            "content": [{ "type": "tool_result", "tool_use_id": "toolu_same", "content": "written" }] } }),
+    ];
+    std::fs::write(&other, lines.map(|line| format!("{line}\n")).concat()).unwrap();
+    let ran = harness.home.run(["reconcile", other.to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.out
+            .contains("toolu_same: it has a result and never asked the gate"),
+        "{ran:?}"
+    );
+    let gap = harness.records("kind:gap").pop().unwrap();
+    assert_eq!(gap["body"]["gap"], "ungated", "{gap}");
+}
+
 /// Codex tells its hooks nothing of how a patch ended: the disk does, when the session ends.
 #[test]
 fn codex_edits_a_part_and_the_disk_tells_when_it_says_nothing() {

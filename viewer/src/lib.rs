@@ -22,6 +22,7 @@ mod screen;
 pub mod term;
 mod text;
 mod theme;
+mod words;
 mod worker;
 
 pub use app::{App, Effect, Event, Options, Screen, Source, WorkerNews};

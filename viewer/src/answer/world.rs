@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) generation: Option<(Seq, String)>,
     pub(crate) score: Option<String>,
     pub(crate) session: Option<Row>,
+    /// The record is of no session: this is the last one before it.
+    pub(crate) earlier: bool,
     pub(crate) parts: Vec<PartState>,
     /// The policy in force.
     pub(crate) policy: Option<Row>,
@@ -72,16 +74,26 @@ impl Mind<'_> {
                 Body::Session(_) => record.session.or(Some(seq)),
                 _ => record.session,
             });
-            if let Some(session) = session {
-                world.session = Some(Row::of(&view.record(session)?));
-            }
             if let Some(generation) = self.generation_of(&view, seq)? {
                 self.parts_of(&view, generation, &mut world)?;
             }
             session
         };
         let end = seq.0.saturating_add(1);
+        // A record of nobody's session, as a seal: whoever was at work last is who its reader means.
+        let session = match session {
+            None if world.generation.is_none() => {
+                let last = self.newest(&super::kinds(&[Kind::Session]), end, 1)?;
+                world.earlier = true;
+                last.first().map(|shown| match &shown.meaning {
+                    Ok(record) => record.session.unwrap_or(shown.seq),
+                    Err(_) => shown.seq,
+                })
+            }
+            session => session,
+        };
         if let Some(session) = session {
+            world.session = Some(Row::of(&View::new(&self.reader)?.record(session)?));
             let number = vec![Pattern::exact(session.to_string())];
             let within = Filter::Term(Term::Is(Key::Session, number));
             if world.parts.is_empty() {

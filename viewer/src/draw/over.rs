@@ -8,6 +8,7 @@ use crate::doc;
 use crate::layer::{COPIES, Editor, Layer, find};
 use crate::text;
 use crate::theme::Role;
+use crate::words;
 
 impl App {
     /// A question for one more key, where the hints stand.
@@ -83,6 +84,12 @@ impl App {
                 rows.push((keys, line.to_owned(), dim));
             }
         }
+        for (mark, what) in words::find(pen.glyphs, query) {
+            for (place, line) in text::wrap(what, room).into_iter().enumerate() {
+                let mark = if place == 0 { mark } else { "" };
+                rows.push((mark.to_owned(), line.to_owned(), false));
+            }
+        }
         let top = scroll.min(rows.len().saturating_sub(usize::from(body.height)));
         for (y, (keys, what, dim)) in (body.top()..body.bottom()).zip(rows.iter().skip(top)) {
             let (first, second) = match dim {
@@ -92,7 +99,7 @@ impl App {
             pen.text(body.x, y, 12, first, keys);
             pen.text(body.x + 13, y, body.width.saturating_sub(13), second, what);
         }
-        if entries.is_empty() {
+        if rows.is_empty() {
             pen.text(body.x, body.y, body.width, Role::Dim, "no key does that");
         }
         let below = rows.len().saturating_sub(top + usize::from(body.height));

@@ -405,13 +405,22 @@ pub(crate) fn world_lines(world: &World, chosen: usize) -> Vec<Line> {
         None => match &world.session {
             Some(row) => {
                 let line = Line::new(Role::Accent, format!("#{}", row.seq))
-                    .with(Role::Text, format!(" session of {}  ", row.who))
+                    .with(
+                        Role::Text,
+                        match world.earlier {
+                            true => format!(" session of {}, the last before this  ", row.who),
+                            false => format!(" session of {}  ", row.who),
+                        },
+                    )
                     .with(Role::Claim, row.words.as_str());
                 add("Agent", line.link(row.seq));
             }
             None => add(
                 "Agent",
-                Line::new(Role::Dim, "∅ neither generation nor session is recorded"),
+                Line::new(
+                    Role::Dim,
+                    "∅ neither generation nor session is recorded up to here",
+                ),
             ),
         },
     }
