@@ -117,6 +117,15 @@ impl Drop for Screen {
     }
 }
 
+/// A shell in a cell, with a prompt of ours.
+fn in_a_shell(user: &User) -> Screen {
+    let mut screen = Screen::open(user, &["run", "--", "bash", "--norc", "--noprofile", "-i"]);
+    screen.shows("$ ");
+    screen.keys("PS1='[in] '; clear\r");
+    screen.until("a prompt of ours", |s| s.contents().starts_with("[in] "));
+    screen
+}
+
 #[test]
 fn a_shell_and_an_editor_in_a_cell_have_their_whole_terminal() {
     let has = |program: &str| std::path::Path::new("/usr/bin").join(program).exists();
@@ -125,10 +134,7 @@ fn a_shell_and_an_editor_in_a_cell_have_their_whole_terminal() {
         return;
     }
     let user = User::new();
-    let mut screen = Screen::open(&user, &["run", "--", "bash", "--norc", "--noprofile", "-i"]);
-    screen.shows("$ ");
-    screen.keys("PS1='[in] '; clear\r");
-    screen.until("a prompt of ours", |s| s.contents().starts_with("[in] "));
+    let mut screen = in_a_shell(&user);
 
     screen.keys("vim -u NONE -N note\r");
     screen.shows("\"note\" [New]");
@@ -191,10 +197,7 @@ fn a_monitor_in_a_cell_shows_its_processes_in_colour() {
         return;
     }
     let user = User::new();
-    let mut screen = Screen::open(&user, &["run", "--", "bash", "--norc", "--noprofile", "-i"]);
-    screen.shows("$ ");
-    screen.keys("PS1='[in] '; clear\r");
-    screen.until("a prompt of ours", |s| s.contents().starts_with("[in] "));
+    let mut screen = in_a_shell(&user);
     screen.keys("htop\r");
     let footer = |s: &vt100::Screen, row: u16| {
         let cells = (0..100).filter_map(|col| s.cell(row, col));

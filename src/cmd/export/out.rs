@@ -15,9 +15,9 @@ use tacho_schemas::Time;
 use crate::place::{self, Place};
 use crate::term::{Exit, Failure, Term, count, safe};
 
-/// Which records, and where they go.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Choice {
+/// Which records, by a filter.
+#[derive(clap::Args, Debug, Default)]
+struct Which {
     /// Only records that meet this; `tacho list --help` says how it is written
     #[arg(
         long,
@@ -27,6 +27,13 @@ pub(crate) struct Choice {
         hide_default_value = true
     )]
     filter: String,
+}
+
+/// Which records, and where they go.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Choice {
+    #[command(flatten)]
+    which: Which,
 
     /// The file to make, or `-` for standard output
     #[arg(value_name = "OUT", default_value = "-")]
@@ -35,7 +42,10 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub(crate) fn of(filter: String, out: PathBuf) -> Self {
-        Self { filter, out }
+        Self {
+            which: Which { filter },
+            out,
+        }
     }
 
     /// Where the export goes.
@@ -47,15 +57,8 @@ impl Choice {
 /// Which records, by what they are and when they were.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Span {
-    /// Only records that meet this; `tacho list --help` says how it is written
-    #[arg(
-        long,
-        short = 'f',
-        value_name = "FILTER",
-        default_value = "",
-        hide_default_value = true
-    )]
-    filter: String,
+    #[command(flatten)]
+    which: Which,
 
     /// Only records from this time on: a date, an RFC 3339 time, or 90m, 2h, 3d ago
     #[arg(long, value_name = "TIME")]
@@ -70,14 +73,14 @@ impl Span {
     /// Whenever they were.
     pub(crate) fn of(filter: String) -> Self {
         Self {
-            filter,
+            which: Which { filter },
             ..Self::default()
         }
     }
 
     /// Each thing that a record must meet.
     pub(crate) fn filters(&self) -> Result<Vec<Filter>, Failure> {
-        let mut all = vec![filter(&self.filter)?];
+        let mut all = vec![filter(&self.which.filter)?];
         for (key, time) in [("since", &self.since), ("until", &self.until)] {
             if let Some(time) = time {
                 all.push(filter(&format!("{key}:\"{}\"", time.replace('"', "")))?);
@@ -197,7 +200,7 @@ impl From {
         mut take: impl FnMut(&mut T, Shown, &mut Vec<u8>) -> Result<(), Failure>,
         end: impl FnOnce(&mut T, &mut Vec<u8>),
     ) -> Result<u64, Failure> {
-        let filter = filter(&choice.filter)?;
+        let filter = filter(&choice.which.filter)?;
         let mut progress = term.progress("exporting");
         let mut gathered = head.to_vec();
         let mut chosen = 0;
