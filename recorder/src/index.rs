@@ -99,7 +99,7 @@ impl Index {
 
     /// How many records it covers.
     pub fn size(&self) -> Result<u64> {
-        Ok(self.stamp()?.map_or(0, |stamp| stamp.size))
+        Ok(Stamp::read(&self.conn)?.map_or(0, |stamp| stamp.size))
     }
 
     /// Throws away what a damaged index holds.
@@ -114,33 +114,6 @@ impl Index {
             }
         };
         Ok(())
-    }
-
-    fn stamp(&self) -> Result<Option<Stamp>> {
-        let row = self
-            .conn
-            .prepare_cached("SELECT made_by, origin, size, root FROM stamp WHERE id = 0")
-            .and_then(|mut s| {
-                s.query_row([], |row| {
-                    Ok((
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get::<_, Vec<u8>>(3)?,
-                    ))
-                })
-                .optional()
-            })
-            .map_err(sql("read"))?;
-        let Some((made_by, origin, size, root)) = row else {
-            return Ok(None);
-        };
-        Ok(Some(Stamp {
-            made_by,
-            origin,
-            size: ours(size)?,
-            root: Hash::from_slice(&root).map_err(|_| schema::damaged("its root is no hash"))?,
-        }))
     }
 
     /// Carries out a step on a sound index: a damaged one is made anew, and one that cannot be written gives way to a private one.
@@ -169,6 +142,35 @@ impl Index {
         }
         *self = Self::apart(error.to_string())?;
         step(self)
+    }
+}
+
+impl Stamp {
+    /// Reads it, if there is one.
+    fn read(conn: &Connection) -> Result<Option<Self>> {
+        let row = conn
+            .prepare_cached("SELECT made_by, origin, size, root FROM stamp WHERE id = 0")
+            .and_then(|mut s| {
+                s.query_row([], |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get::<_, Vec<u8>>(3)?,
+                    ))
+                })
+                .optional()
+            })
+            .map_err(sql("read"))?;
+        let Some((made_by, origin, size, root)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            made_by,
+            origin,
+            size: ours(size)?,
+            root: Hash::from_slice(&root).map_err(|_| schema::damaged("its root is no hash"))?,
+        }))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use rusqlite::{Connection, Statement, params};
 use tacho_schemas::Seq;
@@ -13,7 +15,7 @@ use tacho_schemas::record::Record;
 
 use super::schema::{BLOCK, MADE_BY, Transaction, empty, sql, stored};
 use super::{Index, Stamp};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::filter::{Fact, Key, Lineages, facts, paths};
 use crate::links;
 use crate::read::{Shown, View};
@@ -24,6 +26,10 @@ const BATCH: u64 = 8192;
 
 /// Bytes of text of one transaction, about.
 const BATCH_BYTES: usize = 32 << 20;
+
+/// Records that are handed over at once, and how many such hands full the reading thread may be ahead.
+const FOUND: usize = 64;
+const AHEAD: usize = 8;
 
 /// A word between the texts of a record, so that no phrase is found across two of them.
 const BETWEEN: char = '\u{f8ff}';
@@ -59,11 +65,12 @@ impl Index {
     }
 
     /// Takes in some records; says how many are done, of how many, and whether text was erased.
+    ///
+    /// This thread reads and checks them, another one writes what they say.
     fn batch(&mut self, reader: &Reader) -> Result<(u64, u64, bool)> {
-        let conn = &self.conn;
         // In this order: nobody moves the stamp from here on, and the log seen is no older than the stamp.
-        let transaction = Transaction::begin(conn, "BEGIN IMMEDIATE")?;
-        let stamp = self.stamp()?;
+        let transaction = Transaction::begin(&mut self.conn, "BEGIN IMMEDIATE")?;
+        let stamp = Stamp::read(&transaction)?;
         let view = View::new(reader)?;
         let fits = stamp
             .as_ref()
@@ -76,35 +83,32 @@ impl Index {
             return Ok((from, from, false));
         }
         if from == 0 {
-            empty(conn)?;
+            empty(&transaction)?;
             self.lineages = Lineages::default();
         }
-        let mut writer = Writer::new(conn, &view, &mut self.lineages)?;
-        let mut to = from;
-        while to < view.size().min(from + BATCH) && writer.bytes < BATCH_BYTES {
-            let piece = to..view.size().min(to + BATCH / 8);
-            view.records(piece.clone(), |shown| writer.record(&shown))?;
-            to = piece.end;
-        }
-        let erased = writer.end()?;
-        let stamp = Stamp {
-            made_by: MADE_BY.to_owned(),
-            origin: origin(&view)?,
-            size: to,
-            root: view.stamp_at(to)?,
-        };
-        conn.prepare_cached("INSERT OR REPLACE INTO stamp VALUES (0, ?1, ?2, ?3, ?4)")
-            .and_then(|mut s| {
-                s.execute(params![
-                    stamp.made_by,
-                    stamp.origin,
-                    stored(stamp.size),
-                    stamp.root.as_bytes()
-                ])
-            })
-            .map_err(sql("write"))?;
-        transaction.commit()?;
-        Ok((to, view.size(), erased))
+        let (send, receive) = sync_channel(AHEAD);
+        thread::scope(|scope| {
+            let writing = scope.spawn(move || write(transaction, &receive));
+            let mut source = Source {
+                view: &view,
+                lineages: &mut self.lineages,
+                send,
+                found: Vec::with_capacity(FOUND),
+                names: HashSet::new(),
+                bytes: 0,
+                erased: false,
+            };
+            let read = source.read(from);
+            // The writer ends when it hears the end, or nothing more.
+            drop(source);
+            let written = writing.join().unwrap_or_else(|_| Err(ended()));
+            let (to, erased) = match (read, written) {
+                (Ok(read), Ok(())) => read,
+                // Whose error it is that nobody takes in what was read, the writer knows.
+                (_, Err(error)) | (Err(error), Ok(())) => return Err(error),
+            };
+            Ok((to, view.size(), erased))
+        })
     }
 
     /// Writes the words anew without the erased ones, which deleting alone leaves in the file.
@@ -146,19 +150,134 @@ fn origin(view: &View<'_>) -> Result<String> {
     })
 }
 
+/// What the reading thread hands to the writing one.
+enum Next {
+    Records(Vec<Found>),
+    /// All was read: the values of open keys, and the stamp to set.
+    End(HashSet<(Key, String)>, Stamp),
+}
+
+/// One record, read.
+struct Found {
+    seq: Seq,
+    told: Told,
+    /// None if it is not known what it means, or its words alone are to be taken in again.
+    record: Option<Record>,
+    again: bool,
+}
+
+/// Reads records for the writing thread.
+struct Source<'a> {
+    view: &'a View<'a>,
+    lineages: &'a mut Lineages,
+    send: SyncSender<Next>,
+    found: Vec<Found>,
+    names: HashSet<(Key, String)>,
+    bytes: usize,
+    erased: bool,
+}
+
+impl Source<'_> {
+    /// Reads a batch; says up to where, and whether text was erased.
+    fn read(&mut self, from: u64) -> Result<(u64, bool)> {
+        let view = self.view;
+        let mut to = from;
+        while to < view.size().min(from + BATCH) && self.bytes < BATCH_BYTES {
+            let piece = to..view.size().min(to + BATCH / 8);
+            view.records(piece.clone(), |shown| self.record(shown))?;
+            to = piece.end;
+        }
+        self.hand_over()?;
+        let stamp = Stamp {
+            made_by: MADE_BY.to_owned(),
+            origin: origin(view)?,
+            size: to,
+            root: view.stamp_at(to)?,
+        };
+        let names = std::mem::take(&mut self.names);
+        self.tell(Next::End(names, stamp))?;
+        Ok((to, self.erased))
+    }
+
+    fn record(&mut self, shown: Shown) -> Result<()> {
+        let told = self.told(&shown)?;
+        let record = shown.meaning.ok().filter(|_| shown.in_tree);
+        let erasure = match &record {
+            Some(Record {
+                body: Body::Erasure(erasure),
+                ..
+            }) => Some(erasure.clone()),
+            _ => None,
+        };
+        self.push(shown.seq, told, record, false)?;
+        for erased in erasure.iter().flat_map(|e| &e.erased) {
+            if erased.seq < shown.seq {
+                self.erased = true;
+                let told = self.told(&self.view.record(erased.seq)?)?;
+                self.push(erased.seq, told, None, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, shown: &Shown) -> Result<Told> {
+        let (names, mut told) = (&mut self.names, Told::default());
+        told.take(shown, self.view, self.lineages, |key, value| {
+            names.insert((key, value.into_owned()));
+        })?;
+        self.bytes += told.text.len() + told.path.len();
+        Ok(told)
+    }
+
+    fn push(&mut self, seq: Seq, told: Told, record: Option<Record>, again: bool) -> Result<()> {
+        self.found.push(Found {
+            seq,
+            told,
+            record,
+            again,
+        });
+        match self.found.len() < FOUND {
+            true => Ok(()),
+            false => self.hand_over(),
+        }
+    }
+
+    fn hand_over(&mut self) -> Result<()> {
+        let found = std::mem::replace(&mut self.found, Vec::with_capacity(FOUND));
+        self.tell(Next::Records(found))
+    }
+
+    fn tell(&self, next: Next) -> Result<()> {
+        self.send.send(next).map_err(|_| ended())
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Io, "the thread that writes the index ended")
+}
+
+/// Writes what comes into the index, and the stamp last; all of it or nothing.
+fn write(transaction: Transaction<&mut Connection>, found: &Receiver<Next>) -> Result<()> {
+    let mut writer = Writer::new(&transaction)?;
+    for next in found {
+        match next {
+            Next::Records(found) => found.iter().try_for_each(|found| writer.take(found))?,
+            Next::End(names, stamp) => {
+                writer.end(&names, &stamp)?;
+                return transaction.commit();
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes records into the index, within the caller's transaction.
 struct Writer<'a> {
     conn: &'a Connection,
-    view: &'a View<'a>,
-    lineages: &'a mut Lineages,
     words: Statement<'a>,
     effects: Statement<'a>,
     sessions: HashMap<u64, Activity>,
-    names: HashSet<(Key, String)>,
     block: Option<(u64, i64, i64)>,
-    told: Told,
-    bytes: usize,
-    erased: bool,
 }
 
 /// What the words of a record are written with.
@@ -234,27 +353,26 @@ struct Activity {
 }
 
 impl<'a> Writer<'a> {
-    fn new(conn: &'a Connection, view: &'a View<'a>, lineages: &'a mut Lineages) -> Result<Self> {
+    fn new(conn: &'a Connection) -> Result<Self> {
         let prepare = |text| conn.prepare(text).map_err(sql("write"));
         Ok(Self {
             conn,
-            view,
-            lineages,
             words: prepare(TELL)?,
             effects: prepare("INSERT OR IGNORE INTO effects VALUES (?1, ?2, ?3)")?,
             sessions: HashMap::new(),
-            names: HashSet::new(),
             block: None,
-            told: Told::default(),
-            bytes: 0,
-            erased: false,
         })
     }
 
-    fn record(&mut self, shown: &Shown) -> Result<()> {
-        let known = shown.meaning.as_ref().ok().filter(|_| shown.in_tree);
-        self.words(shown)?;
-        let Some(record) = known else {
+    fn take(&mut self, found: &Found) -> Result<()> {
+        if found.again {
+            self.conn
+                .prepare_cached("DELETE FROM words WHERE rowid = ?1")
+                .and_then(|mut s| s.execute([stored(found.seq.0)]))
+                .map_err(sql("write"))?;
+        }
+        found.told.write(&mut self.words, found.seq)?;
+        let Some(record) = &found.record else {
             return Ok(());
         };
         for link in links::causes(record) {
@@ -273,18 +391,6 @@ impl<'a> Writer<'a> {
             activity.newest = record.seq.0;
         }
         self.body(record)
-    }
-
-    fn words(&mut self, shown: &Shown) -> Result<()> {
-        let names = &mut self.names;
-        self.told
-            .take(shown, self.view, self.lineages, |key, value| {
-                if !names.contains(&(key, value.to_string())) {
-                    names.insert((key, value.into_owned()));
-                }
-            })?;
-        self.bytes += self.told.text.len() + self.told.path.len();
-        self.told.write(&mut self.words, shown.seq)
     }
 
     fn time(&mut self, record: &Record) -> Result<()> {
@@ -367,34 +473,15 @@ impl<'a> Writer<'a> {
                     b.passed
                 ],
             ),
-            Body::Erasure(b) => {
-                for erased in &b.erased {
-                    if erased.seq < record.seq {
-                        self.again(erased.seq)?;
-                    }
-                }
-                Ok(())
-            }
             _ => Ok(()),
         }
     }
 
-    /// Takes the words of a record in again, as far as they are still there.
-    fn again(&mut self, seq: Seq) -> Result<()> {
-        self.conn
-            .prepare_cached("DELETE FROM words WHERE rowid = ?1")
-            .and_then(|mut s| s.execute([stored(seq.0)]))
-            .map_err(sql("write"))?;
-        let shown = self.view.record(seq)?;
-        self.erased = true;
-        self.words(&shown)
-    }
-
     /// Writes what was gathered.
-    fn end(mut self) -> Result<bool> {
+    fn end(mut self, names: &HashSet<(Key, String)>, stamp: &Stamp) -> Result<()> {
         let last = self.block.take();
         self.end_block(last)?;
-        for (key, value) in &self.names {
+        for (key, value) in names {
             self.conn
                 .prepare_cached("INSERT OR IGNORE INTO names VALUES (?1, ?2)")
                 .and_then(|mut s| s.execute([key.name(), value]))
@@ -414,7 +501,18 @@ impl<'a> Writer<'a> {
                 })
                 .map_err(sql("write"))?;
         }
-        Ok(self.erased)
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO stamp VALUES (0, ?1, ?2, ?3, ?4)")
+            .and_then(|mut s| {
+                s.execute(params![
+                    stamp.made_by,
+                    stamp.origin,
+                    stored(stamp.size),
+                    stamp.root.as_bytes()
+                ])
+            })
+            .map(drop)
+            .map_err(sql("write"))
     }
 }
 

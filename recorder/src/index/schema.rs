@@ -1,6 +1,7 @@
 //! The index's file: its tables, how it is opened, and its errors.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -203,30 +204,37 @@ pub(super) fn empty(conn: &Connection) -> Result<()> {
 }
 
 /// A transaction that is undone unless committed.
-pub(super) struct Transaction<'conn>(Option<&'conn Connection>);
+pub(super) struct Transaction<C: Deref<Target = Connection>> {
+    conn: C,
+    ended: bool,
+}
 
-impl<'conn> Transaction<'conn> {
-    pub(super) fn begin(conn: &'conn Connection, how: &str) -> Result<Self> {
+impl<C: Deref<Target = Connection>> Transaction<C> {
+    pub(super) fn begin(conn: C, how: &str) -> Result<Self> {
         conn.execute_batch(how).map_err(sql("use"))?;
-        Ok(Self(Some(conn)))
+        Ok(Self { conn, ended: false })
     }
 
     pub(super) fn commit(mut self) -> Result<()> {
-        match self.0.take() {
-            Some(conn) => conn.execute_batch("COMMIT").map_err(|error| {
-                let _ = conn.execute_batch("ROLLBACK");
-                sql("write")(error)
-            }),
-            None => Ok(()),
-        }
+        self.conn.execute_batch("COMMIT").map_err(sql("write"))?;
+        self.ended = true;
+        Ok(())
     }
 }
 
-impl Drop for Transaction<'_> {
+impl<C: Deref<Target = Connection>> Deref for Transaction<C> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.conn
+    }
+}
+
+impl<C: Deref<Target = Connection>> Drop for Transaction<C> {
     fn drop(&mut self) {
-        if let Some(conn) = self.0.take() {
+        if !self.ended {
             // If this fails, the connection says so at its next use.
-            let _ = conn.execute_batch("ROLLBACK");
+            let _ = self.conn.execute_batch("ROLLBACK");
         }
     }
 }

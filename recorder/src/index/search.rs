@@ -14,7 +14,7 @@ use tacho_schemas::Seq;
 use super::follow::{ANY_RECORD, NOTHING, UNKNOWN, prefix};
 use super::near::{self, NEAR};
 use super::schema::{BLOCK, Transaction, damaged, ours, sql, stored};
-use super::{Index, stale};
+use super::{Index, Stamp, stale};
 use crate::error::{ErrorKind, Result};
 use crate::filter::{Filter, Key, Lineages, Pattern, Term, facts, test};
 use crate::links;
@@ -82,7 +82,7 @@ impl Index {
     ) -> Result<(), E> {
         let conn = &self.conn;
         let transaction = Transaction::begin(conn, "BEGIN DEFERRED")?;
-        let stamp = self.stamp()?;
+        let stamp = Stamp::read(&transaction)?;
         // Younger than the stamp.
         let view = View::new(reader)?;
         let Some(stamp) = stamp else {
