@@ -7,6 +7,7 @@
 //! SQLite's locks on it (POSIX). The `-wal` file is not locked and may be looked at.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
@@ -203,22 +204,29 @@ impl Store {
 
     /// Takes disk space for so many more bytes of WAL, so that a full disk shows before the COMMIT and not in it.
     fn hold_wal_space(&mut self, more: u64) -> Result<()> {
-        let end = self.wal_bytes()?.saturating_add(more);
+        let read = |e| Error::io("read", &self.wal_path, e);
+        if self.wal.is_none() {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+            let opened = options.open(&self.wal_path);
+            self.wal = Some(opened.map_err(|e| Error::io("open", &self.wal_path, e))?);
+        }
+        let Some(mut file) = self.wal.as_ref() else {
+            return Ok(());
+        };
+        // Not by its metadata: since Linux 6.13 a file whose times were asked for gets new ones with the next write, and then the fsync
+        // writes the inode too, which makes a commit half as long again.
+        let end = file
+            .seek(SeekFrom::End(0))
+            .map_err(read)?
+            .saturating_add(more);
         if end <= self.wal_held {
             return Ok(());
         }
-        let file = match self.wal.take() {
-            Some(file) => file,
-            None => std::fs::OpenOptions::new()
-                .write(true)
-                .custom_flags(OFlag::O_NOFOLLOW.bits())
-                .open(&self.wal_path)
-                .map_err(|e| Error::io("open", &self.wal_path, e))?,
-        };
         // KEEP_SIZE: the file does not get longer, so nobody ever reads what was not written.
         let take = |end: u64| {
             fallocate(
-                &file,
+                file,
                 FallocateFlags::FALLOC_FL_KEEP_SIZE,
                 0,
                 i64::try_from(end).unwrap_or(i64::MAX),
@@ -230,20 +238,13 @@ impl Store {
             Err(Errno::ENOSPC | Errno::EDQUOT) => take(end).map(|()| end),
             other => other,
         };
-        let taken = match taken {
-            Ok(held) => {
-                self.wal_held = held;
-                Ok(())
-            }
+        match taken {
+            Ok(held) => self.wal_held = held,
             // Where space cannot be taken, a full disk shows in the COMMIT, and poisons.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-                self.wal_held = step;
-                Ok(())
-            }
-            Err(errno) => Err(Error::io("take space for", &self.wal_path, errno.into())),
-        };
-        self.wal = Some(file);
-        taken
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.wal_held = step,
+            Err(errno) => return Err(Error::io("take space for", &self.wal_path, errno.into())),
+        }
+        Ok(())
     }
 
     fn sound(&self) -> Result<()> {
