@@ -48,6 +48,7 @@ const WAL_STEP: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Store {
     conn: Connection,
+    page_size: u64,
     /// For taking space ahead of a commit; opened when first needed.
     wal: Option<File>,
     wal_path: std::path::PathBuf,
@@ -87,8 +88,7 @@ impl Store {
         .map_err(|e| sql("create", e))?;
         set_for_writing(&conn)?;
         schema::create(&conn)?;
-        schema::check(&conn)?;
-        let store = Self::of(conn, dir);
+        let store = Self::of(conn, dir)?;
         store.truncate()?;
         files::sync_dir(dir.path())?;
         Ok(store)
@@ -103,8 +103,9 @@ impl Store {
         there(&path)?;
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         set_for_writing(&conn)?;
-        schema::check(&conn)?;
-        let mode: String = conn
+        let store = Self::of(conn, dir)?;
+        let mode: String = store
+            .conn
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(|e| sql("open", e))?;
         if mode != "wal" {
@@ -113,22 +114,22 @@ impl Store {
                 "the log's database is not in write-ahead mode",
             ));
         }
-        let store = Self::of(conn, dir);
         if store.wal_bytes()? > 0 {
             store.move_all("RESTART")?;
         }
         Ok(store)
     }
 
-    fn of(conn: Connection, dir: &LogDir) -> Self {
-        Self {
+    fn of(conn: Connection, dir: &LogDir) -> Result<Self> {
+        Ok(Self {
+            page_size: schema::check(&conn)?.into(),
             conn,
             wal: None,
             wal_path: dir.wal(),
             wal_held: 0,
             unmoved: 0,
             poisoned: false,
-        }
+        })
     }
 
     /// Begins a transaction of writes; fails with [`ErrorKind::Busy`] if the database is locked.

@@ -4,7 +4,6 @@ use rusqlite::{OptionalExtension, params};
 use tacho_schemas::Hash;
 
 use super::connect::{sql, stored};
-use super::schema::PAGE_SIZE;
 use super::{MAX_ARTEFACT, MAX_RECORD, Store, TileId};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -196,7 +195,7 @@ impl<'store> Batch<'store> {
     /// error poisons the store.
     pub fn commit(mut self) -> Result<()> {
         self.open()?;
-        let page = u64::from(PAGE_SIZE);
+        let page = self.store.page_size;
         let pages = self.pages + 2 * self.bytes.div_ceil(page);
         if let Err(e) = self.store.hold_wal_space(pages * (page + 24)) {
             return Err(self.spoil(e));

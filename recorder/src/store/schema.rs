@@ -14,8 +14,11 @@ pub const APPLICATION_ID: i32 = 0x7461_6368;
 /// The version of the tables.
 pub const USER_VERSION: i32 = 1;
 
-/// Bytes of a page: the overflow of a record of usual size stays in its leaf.
-pub const PAGE_SIZE: u16 = 16_384;
+/// Bytes of a page of a new log. A commit writes whole pages, three of them for one record: short ones are soon durable.
+pub const PAGE_SIZE: u16 = 4096;
+
+/// Longest page of a log; the first ones had pages of this size.
+const MAX_PAGE_SIZE: u16 = 16_384;
 
 /// Each table with its statement, and whether SQLite adds an index of its own for it.
 ///
@@ -68,8 +71,8 @@ pub(super) fn create(conn: &Connection) -> Result<()> {
     conn.execute_batch(&text).map_err(|e| sql("create", e))
 }
 
-/// Refuses a database that is not exactly one of ours.
-pub(super) fn check(conn: &Connection) -> Result<()> {
+/// Refuses a database that is not exactly one of ours; returns the size of its pages.
+pub(super) fn check(conn: &Connection) -> Result<u16> {
     let number = |pragma: &str| -> Result<i32> {
         conn.query_row(pragma, [], |row| row.get(0))
             .map_err(|e| sql("open", e))
@@ -93,9 +96,10 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     if version != USER_VERSION {
         return Err(differs(&format!("version {version}")));
     }
-    if number("PRAGMA page_size")? != i32::from(PAGE_SIZE) {
-        return Err(differs("page size"));
-    }
+    let page_size = u16::try_from(number("PRAGMA page_size")?)
+        .ok()
+        .filter(|size| (PAGE_SIZE..=MAX_PAGE_SIZE).contains(size))
+        .ok_or_else(|| differs("page size"))?;
 
     let mut found = {
         let mut statement = conn
@@ -128,7 +132,7 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     }
     match expected.first() {
         Some(missing) => Err(differs(&format!("{} `{}`", missing.sort, missing.name))),
-        None => Ok(()),
+        None => Ok(page_size),
     }
 }
 
