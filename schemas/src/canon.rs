@@ -120,7 +120,12 @@ pub fn check(bytes: &[u8], max: usize) -> Result<()> {
 
 /// Encodes a value, and refuses to return what [`check`] would refuse.
 pub fn encode<T: Serialize>(value: &T, max: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(256);
+    encode_about(value, 256, max)
+}
+
+/// Encodes a value that is expected to take about so many bytes: memory is then taken once.
+pub(crate) fn encode_about<T: Serialize>(value: &T, about: usize, max: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(about.min(max));
     ciborium::into_writer(value, &mut bytes).map_err(|e| Error::Meaning(e.to_string()))?;
     check(&bytes, max)?;
     Ok(bytes)

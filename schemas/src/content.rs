@@ -357,7 +357,12 @@ impl Row {
 
     /// Encodes the row.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        canon::encode(self, MAX_ROW)
+        let slots = self.content.iter().chain(&self.artefacts).flatten();
+        // Beside a text stand its salt and the heads of three items and a pair.
+        let about = slots
+            .map(|(_, salted)| salted.bytes.len() + 64)
+            .sum::<usize>();
+        canon::encode_about(self, about + 16, MAX_ROW)
     }
 
     /// Decodes a row.

@@ -318,11 +318,14 @@ impl Frame {
     }
 }
 
+/// Bytes of a record that has a few texts.
+const USUAL_RECORD: usize = 512;
+
 impl Record {
     /// Encodes the record; refuses what [`Record::decode`] would refuse.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.check()?;
-        canon::encode(self, MAX_RECORD)
+        canon::encode_about(self, USUAL_RECORD, MAX_RECORD)
     }
 
     /// Encodes the record without the signature inside: what a genesis, seal or key signature is made over.
