@@ -1,8 +1,9 @@
 //! The rules that can fire for a request, found without asking Cedar.
 //!
-//! By the deed in a rule's head, and by what its condition asks for first: `when { context.writes.contains("x") && … }` cannot fire for
+//! By the deed in a rule's head, and by a thing that its condition asks for: `when { context.writes.contains("x") && … }` cannot fire for
 //! a request that does not write `x`. Both are exact and not a guess. What does not hold on the left of `&&` ends the evaluation, so a
-//! rule that is left out would have been false, and could not have erred.
+//! rule that is left out would have been false, and could not have erred: nothing may stand before that thing but what always has a
+//! value ([`cannot_err`]), such as `!context.outside`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -141,26 +142,50 @@ fn lean(policy: &Policy) -> Result<(Policy, Vec<(Sort, String)>), String> {
     Ok((policy, first))
 }
 
-/// What the condition of a rule asks for first, where that is for a member of a set: one of these.
+/// What the condition of a rule asks for, where that is a member of a set: one of these. Nothing that could err stands before it.
 fn first(rule: &Value) -> Option<Vec<(Sort, String)>> {
     let condition = rule.get("conditions")?.get(0)?;
     if condition.get("kind")?.as_str()? != "when" {
         return None;
     }
-    let mut asked = condition.get("body")?;
-    while let Some(both) = asked.get("&&") {
-        asked = both.get("left")?;
+    let mut asked = Vec::new();
+    conjuncts(condition.get("body")?, &mut asked);
+    for one in asked {
+        if let Some(members) = membership(one) {
+            return Some(members);
+        }
+        if !cannot_err(one) {
+            return None;
+        }
     }
+    None
+}
+
+/// What has to hold all together, in the order of evaluation.
+fn conjuncts<'a>(condition: &'a Value, found: &mut Vec<&'a Value>) {
+    match condition
+        .get("&&")
+        .map(|both| (both.get("left"), both.get("right")))
+    {
+        Some((Some(left), Some(right))) => {
+            conjuncts(left, found);
+            conjuncts(right, found);
+        }
+        _ => found.push(condition),
+    }
+}
+
+/// The members that a question for a member of a set asks for: one of these.
+fn membership(asked: &Value) -> Option<Vec<(Sort, String)>> {
     let (has, one) = match (asked.get("contains"), asked.get("containsAny")) {
         (Some(has), _) => (has, true),
         (_, Some(has)) => (has, false),
         _ => return None,
     };
-    let path = has.get("left")?.get(".")?;
-    if path.get("left")?.get("Var")?.as_str()? != "context" {
+    let Some((None, name)) = attribute(has.get("left")?) else {
         return None;
-    }
-    let sort = Sort::from_name(path.get("attr")?.as_str()?)?;
+    };
+    let sort = Sort::from_name(name)?;
     let literal = has.get("right")?;
     match one {
         true => Some(vec![sort.member(literal)?]),
@@ -169,6 +194,63 @@ fn first(rule: &Value) -> Option<Vec<(Sort, String)>> {
             literals.iter().map(|one| sort.member(one)).collect()
         }
     }
+}
+
+/// An attribute of the context, or of a record in it.
+fn attribute(expression: &Value) -> Option<(Option<&str>, &str)> {
+    let path = expression.get(".")?;
+    let (left, name) = (path.get("left")?, path.get("attr")?.as_str()?);
+    if left.get("Var").and_then(Value::as_str) == Some("context") {
+        return Some((None, name));
+    }
+    match attribute(left)? {
+        (None, record) => Some((Some(record), name)),
+        (Some(_), _) => None,
+    }
+}
+
+/// Whether an expression is true or false for every call, whatever else it is: what it asks stands in each context and is a `Bool`.
+fn cannot_err(expression: &Value) -> bool {
+    if let Some(not) = expression.get("!") {
+        return not.get("arg").is_some_and(cannot_err);
+    }
+    if let Some(two) = expression.get("==").or_else(|| expression.get("!=")) {
+        return [two.get("left"), two.get("right")]
+            .iter()
+            .all(|side| side.is_some_and(has_a_value));
+    }
+    matches!(
+        attribute(expression),
+        Some((None, "outside" | "exact"))
+            | Some((
+                Some("facts"),
+                "killed"
+                    | "lease_fresh"
+                    | "rationale"
+                    | "evaluated"
+                    | "evaluation_passed"
+                    | "evaluation_clean"
+                    | "single_person"
+            ))
+    )
+}
+
+/// Whether an expression has a value for every call, of whatever type: two values of different types are not equal, and no error.
+fn has_a_value(expression: &Value) -> bool {
+    let is_known = matches!(
+        attribute(expression),
+        Some((
+            None,
+            "class" | "effects" | "harness" | "parts" | "reads" | "writes" | "files_read"
+        ))
+    );
+    let is_plain = match expression.get("Value") {
+        // The others are calls of functions, which may fail.
+        Some(Value::Object(value)) => value.contains_key("__entity"),
+        Some(value) => value.is_boolean() || value.is_number() || value.is_string(),
+        None => expression.get("Var").is_some(),
+    };
+    is_known || is_plain || cannot_err(expression)
 }
 
 #[cfg(test)]
@@ -217,10 +299,20 @@ mod tests {
             ),
             ("reads", r#"context.reads.contains(Part::"ci")"#, true),
             ("file", r#"context.files_read.contains("abc")"#, true),
-            // Not what stands first, not by name, or not a condition that has to hold.
             (
                 "late",
-                r#"context.outside && context.writes.contains("x")"#,
+                r#"context.outside && context.class == Class::"read" && !context.facts.killed && context.writes.contains("x")"#,
+                true,
+            ),
+            // Behind what could err, not by name, or not a condition that has to hold.
+            (
+                "err",
+                r#"context.facts.drift + 1 > 2 && context.writes.contains("x")"#,
+                false,
+            ),
+            (
+                "err-in",
+                r#"!(context.outside && context.facts.drift + 1 == 2) && context.writes.contains("x")"#,
                 false,
             ),
             (
@@ -270,12 +362,12 @@ mod tests {
         assert_eq!(asked(&request), with(&["path"]));
         request.targets.insert(target_of("abc", Access::Read));
         request.targets.insert(target_of("x", Access::Delete));
-        assert_eq!(asked(&request), with(&["path", "file", "and"]));
+        assert_eq!(asked(&request), with(&["path", "file", "and", "late"]));
         request.reads.insert(Part::Ci);
         request.parts.extend([Part::Ci, Part::Code]);
         assert_eq!(
             asked(&request),
-            with(&["path", "file", "and", "reads", "part", "parts"])
+            with(&["path", "file", "and", "late", "reads", "part", "parts"])
         );
         let slice = policies.slices.get(&Act::Write).unwrap();
         assert_eq!(slice.rules().count(), rules.len() + 1);
@@ -296,6 +388,10 @@ mod tests {
             "context.writes.isEmpty()",
             "context.outside",
             "context.facts.killed",
+            "context.facts.rationale != context.exact",
+            "context.class == Class::\"write\"",
+            "context.harness == \"\"",
+            "resource == Tool::\"Tool\"",
             "context.facts.drift + 9223372036854775807 > 0",
         ]);
         let simple = simple.prop_map(str::to_owned);
