@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tacho_schemas::Seq;
 
-use super::Gate;
+use super::server::House;
 use crate::error::Error;
 
 /// Runs the command that tells people of a hold, with the hold as JSON on its standard input.
-pub(super) fn notify(gate: &Arc<Gate>, hold: Seq) {
-    let command = gate.settings().notify.clone();
+pub(super) fn notify(house: &House, hold: Seq) {
+    let command = house.gate.settings().notify.clone();
     let Some((program, args)) = command.split_first() else {
         return;
     };
     let (program, args) = (program.clone(), args.to_vec());
-    let gate = Arc::clone(gate);
-    tokio::spawn(async move {
+    let gate = Arc::clone(&house.gate);
+    house.runtime.spawn(async move {
         let asked = Arc::clone(&gate);
         let held = tokio::task::spawn_blocking(move || asked.held(hold)).await;
         let Ok(Ok(text)) = held.map(|held| held.map(|held| serde_json::to_vec(&held))) else {

@@ -128,7 +128,7 @@ fn tail(house: &House, request: &Request<Incoming>) -> Option<Response<Either<Fu
         (None, Some(id)) => Some(number(id.to_str().ok()?)?),
         (None, None) => None,
     };
-    let first = blocking(&house.gate, |gate| gate.tail_from(after)).ok()?;
+    let first = guarded(&house.gate, |gate| gate.tail_from(after)).ok()?;
     let tail = Tail::begin(Arc::clone(&house.gate), first, house.stop.clone());
     let mut response = Response::new(Either::Right(tail));
     let kind = HeaderValue::from_static("text/event-stream");
@@ -239,10 +239,10 @@ async fn route(house: &House, peer: Peer, request: Request<Incoming>) -> Written
             let Ok(text) = String::from_utf8(body) else {
                 return refused(StatusCode::BAD_REQUEST, "the event is not UTF-8", None);
             };
-            written(blocking(gate, move |gate| gate.record(peer, &text)))
+            written(guarded(gate, move |gate| gate.record(peer, &text)))
         }
-        "/v1/status" => written(blocking(gate, |gate| Ok(gate.status()))),
-        "/v1/holds" => written(blocking(gate, |gate| {
+        "/v1/status" => written(guarded(gate, |gate| Ok(gate.status()))),
+        "/v1/holds" => written(guarded(gate, |gate| {
             Ok(Holds {
                 holds: gate.holds()?,
             })
@@ -298,12 +298,11 @@ async fn read_body(body: Incoming) -> std::result::Result<Vec<u8>, Written> {
     }
 }
 
-/// Runs what may wait for the disk. Another thread takes over what this one had to do beside, so nobody else is blocked, and the
-/// answer goes out from here: to hand the work over instead, and its answer back, would be two waits for a processor to wake.
-fn blocking<A>(gate: &Gate, work: impl FnOnce(&Gate) -> Result<A>) -> Result<A> {
+/// Runs what may wait for the disk: this thread has no other connection to look after.
+fn guarded<A>(gate: &Gate, work: impl FnOnce(&Gate) -> Result<A>) -> Result<A> {
     // A caller is told of a failure within, as of any other.
-    let work = AssertUnwindSafe(|| tokio::task::block_in_place(|| work(gate)));
-    catch_unwind(work).unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the gate failed within")))
+    catch_unwind(AssertUnwindSafe(|| work(gate)))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the gate failed within")))
 }
 
 fn with<Q: DeserializeOwned, A>(
@@ -312,7 +311,7 @@ fn with<Q: DeserializeOwned, A>(
     work: impl FnOnce(&Gate, Q) -> Result<A>,
 ) -> Result<A> {
     let asked = read(body)?;
-    blocking(gate, |gate| work(gate, asked))
+    guarded(gate, |gate| work(gate, asked))
 }
 
 fn read<Q: DeserializeOwned>(body: &[u8]) -> Result<Q> {
@@ -333,7 +332,7 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
     let gate = &house.gate;
     let deadline = began + gate.patience(ask.deadline_ms);
     let mut stop = house.stop.clone();
-    let mut step = blocking(gate, |gate| Ok(gate.decide(peer, session, ask)));
+    let mut step = guarded(gate, |gate| Ok(gate.decide(peer, session, ask)));
     loop {
         let waiting = match step {
             Ok(Step::Done(answer)) => return good(&*answer),
@@ -342,13 +341,13 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
         };
         let mut bell = waiting.bell();
         if waiting.is_new() {
-            notify(&house.gate, waiting.hold());
+            notify(house, waiting.hold());
         }
         let why = tokio::select! {
             _ = bell.changed() => Why::Bell,
             () = tokio::time::sleep_until(deadline.into()) => Why::Deadline,
             _ = stop.changed() => Why::Stop,
         };
-        step = blocking(gate, |gate| Ok(gate.resume(waiting, why)));
+        step = guarded(gate, |gate| Ok(gate.resume(waiting, why)));
     }
 }

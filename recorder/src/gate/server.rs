@@ -9,6 +9,10 @@
 //! Which session is asking, the socket says, and never the request; the peer's uid must be the one that the session was opened by.
 //! A door has so many connections at most, and each has so long for its head and body. A stop answers everybody who waits. What can be
 //! asked at which door is in [`super::route`].
+//!
+//! **Each connection has a thread.** Its questions wait for the disk or for people, and what one of them waits for (a file system that an
+//! agent made, say) holds up nobody else. Nor is a question handed from thread to thread on its way, which would be several waits for a
+//! processor to wake.
 
 use std::convert::Infallible;
 use std::fs;
@@ -19,9 +23,11 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit};
 use tacho_schemas::Seq;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::client::check_path;
@@ -38,11 +44,14 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How long a stop waits for answers to be taken.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// Connections that a door takes at once; more wait at the door.
-const CROWD: usize = 2048;
+/// Connections that a door takes at once, at most; more wait at the door.
+const CROWD: u32 = 2048;
+
+/// Descriptors of a connection: its socket, and four with which its thread waits.
+const DESCRIPTORS: u64 = 5;
 
 /// Connections of people; an agent's flood does not take these.
-const REVIEWERS: usize = 256;
+const REVIEWERS: u32 = 256;
 
 /// Who comes through a door.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,13 +67,15 @@ pub enum Door {
 /// What the doors need.
 pub(super) struct House {
     pub(super) gate: Arc<Gate>,
+    /// For what goes on when the question that began it is answered.
+    pub(super) runtime: Handle,
     /// Turns true when the gate stops.
     pub(super) stop: watch::Receiver<bool>,
     /// Sessions whose door is to be opened or closed; whoever wants one opened hears when it is.
     pub(super) doors: mpsc::UnboundedSender<(Seq, Option<oneshot::Sender<()>>)>,
 }
 
-/// Serves until `stop` turns true; then answers everybody who waits, and returns. Needs a runtime of many threads.
+/// Serves until `stop` turns true; then answers everybody who waits, and returns.
 ///
 /// `ready` is called once the doors are open.
 pub async fn serve(
@@ -75,6 +86,7 @@ pub async fn serve(
     let (send, mut doors) = mpsc::unbounded_channel();
     let house = Arc::new(House {
         gate: Arc::clone(&gate),
+        runtime: Handle::current(),
         stop: stop.clone(),
         doors: send,
     });
@@ -166,39 +178,64 @@ fn bind(path: &PathBuf, mode: u32) -> Result<UnixListener> {
     Ok(listener)
 }
 
+/// How many connections a door of agents takes: the other doors, and the log, keep three quarters of the descriptors.
+fn crowd() -> u32 {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    u32::try_from(limit / (4 * DESCRIPTORS)).map_or(CROWD, |fit| fit.clamp(1, CROWD))
+}
+
 /// Takes connections until the gate stops.
 async fn keep_door(house: Arc<House>, listener: UnixListener, door: Door) {
     let places = match door {
         Door::Reviewers => REVIEWERS,
-        _ => CROWD,
+        _ => crowd(),
     };
-    let crowd = Arc::new(Semaphore::new(places));
+    let crowd = Arc::new(Semaphore::new(places.try_into().unwrap_or(0)));
     let mut stop = house.stop.clone();
-    let mut talks = JoinSet::new();
     loop {
         let place = tokio::select! {
             _ = stop.changed() => break,
             place = Arc::clone(&crowd).acquire_owned() => place,
         };
+        let Ok(place) = place else { break };
         let stream = tokio::select! {
             _ = stop.changed() => break,
             taken = listener.accept() => taken,
         };
         match stream {
-            Ok((stream, _)) => {
-                talks.spawn(talk(Arc::clone(&house), stream, door, place));
-            }
+            // Whoever finds no thread is hung up on, and a hook denies then.
+            Ok((stream, _)) => drop(begin_talk(Arc::clone(&house), stream, door, place)),
             // Too many files are open, or the peer is gone already.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
-        while talks.try_join_next().is_some() {}
     }
     drop(listener);
-    while talks.join_next().await.is_some() {}
+    // When all places are free again, all have left.
+    let _ = crowd.acquire_many(places).await;
+}
+
+/// Begins a connection on a thread of its own, which keeps its place as long as it lasts.
+fn begin_talk(
+    house: Arc<House>,
+    stream: UnixStream,
+    door: Door,
+    place: OwnedSemaphorePermit,
+) -> std::io::Result<()> {
+    let stream = stream.into_std()?;
+    let talking = move || {
+        let _place = place;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            talk(house, UnixStream::from_std(stream)?, door).await;
+            Ok::<(), std::io::Error>(())
+        })
+    };
+    let thread = std::thread::Builder::new().name("tacho-door".to_owned());
+    thread.spawn(talking).map(drop)
 }
 
 /// One connection: as many questions as come, until the gate stops.
-async fn talk<P>(house: Arc<House>, stream: UnixStream, door: Door, place: P) {
+async fn talk(house: Arc<House>, stream: UnixStream, door: Door) {
     let Ok(credentials) = stream.peer_cred() else {
         return;
     };
@@ -226,5 +263,4 @@ async fn talk<P>(house: Arc<House>, stream: UnixStream, door: Door, place: P) {
             let _ = tokio::time::timeout(LEAVE, connection).await;
         }
     }
-    drop(place);
 }

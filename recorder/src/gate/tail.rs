@@ -65,18 +65,15 @@ async fn feed(
 ) {
     let mut idle = Duration::ZERO;
     loop {
-        let reading = Arc::clone(&gate);
-        let read = tokio::task::spawn_blocking(move || reading.events(next)).await;
-        let piece = match read {
-            Ok(Ok((piece, then))) => {
+        let piece = match gate.events(next) {
+            Ok((piece, then)) => {
                 next = then;
                 piece
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 gate.tell(&error);
                 return;
             }
-            Err(_) => return,
         };
         if !piece.is_empty() {
             idle = Duration::ZERO;
