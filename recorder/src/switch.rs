@@ -45,7 +45,7 @@ const SPARE: &str = "spare.";
 const SPARES: u32 = 16;
 
 /// The longest `armed`: a line of version, an origin of at most 233 bytes, a number.
-const MAX_ARMED: u64 = 512;
+const MAX_ARMED: usize = 512;
 
 /// While it stands, those who are killed are stopped where they are and not ended.
 const FREEZE: &str = "freeze";
@@ -349,9 +349,7 @@ impl Switch {
         if !is_plain(&stat) || stat.st_uid != ours.st_uid || stat.st_mode & 0o022 != 0 {
             return Err(Found::Foreign);
         }
-        let mut text = String::new();
-        let read = File::from(file).take(MAX_ARMED).read_to_string(&mut text);
-        read.map_err(|_| Found::Unreadable)?;
+        let text = read_short(file).ok_or(Found::Unreadable)?;
         let mut lines = text.split('\n');
         let header = lines.next() == Some(HEADER);
         let origin = lines.next() == Some(self.origin.as_str());
@@ -481,6 +479,14 @@ fn has(dir: &OwnedFd, name: &str) -> bool {
         fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW),
         Err(Errno::ENOENT)
     )
+}
+
+/// The text of a file of ours, in one go: none is longer than `MAX_ARMED`.
+fn read_short(file: OwnedFd) -> Option<String> {
+    let mut text = String::with_capacity(2 * MAX_ARMED);
+    let most = u64::try_from(MAX_ARMED).ok()?;
+    File::from(file).take(most).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn is_plain(stat: &FileStat) -> bool {

@@ -10,8 +10,7 @@
 //! A dead man's switch: who renews must do it again and again, and when clock, recorder or watchdog stops, so does the work. A lease
 //! that cannot be read, is another log's or of another boot has run out.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -19,7 +18,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
-use super::{MAX_ARMED, Switch, Target, is_plain};
+use super::{Switch, Target, is_plain, read_short};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -73,15 +72,12 @@ impl Switch {
         let (Ok(ours), Ok(stat)) = (fstat(dir), fstat(&file)) else {
             return Freshness::Lapsed;
         };
-        let mut text = String::new();
-        let read = File::from(file).take(MAX_ARMED).read_to_string(&mut text);
-        if !is_plain(&stat)
-            || stat.st_uid != ours.st_uid
-            || stat.st_mode & 0o022 != 0
-            || read.is_err()
-        {
+        if !is_plain(&stat) || stat.st_uid != ours.st_uid || stat.st_mode & 0o022 != 0 {
             return Freshness::Lapsed;
         }
+        let Some(text) = read_short(file) else {
+            return Freshness::Lapsed;
+        };
         let until = text
             .lines()
             .nth(3)
