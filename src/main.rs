@@ -13,6 +13,9 @@ use clap::Parser;
 use crate::cmd::Verb;
 use crate::term::{Exit, Term};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The flight recorder and off switch for AI agents that change themselves
 #[derive(Debug, Parser)]
 #[command(
