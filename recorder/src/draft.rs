@@ -80,7 +80,8 @@ pub struct Draft {
 /// A vault row, ready for the store.
 #[derive(Debug)]
 pub(crate) struct PackedRow {
-    pub(crate) row: Row,
+    /// What it holds, where a retry may have to be held against it. Else it is let go at once: many drafts may wait.
+    row: Option<Row>,
     pub(crate) packed: Vec<u8>,
 }
 
@@ -188,8 +189,10 @@ impl Draft {
                     ))
                     .with_hint("put what is long into an artefact")
                 })?;
-                let packed = pack(&bytes)?;
-                Some(PackedRow { row, packed })
+                Some(PackedRow {
+                    row: event.reference.is_some().then_some(row),
+                    packed: pack(&bytes)?,
+                })
             }
         };
         let record = Record {
@@ -260,7 +263,7 @@ impl Draft {
         reference_key_of(&self.record)
     }
 
-    /// Whether an earlier record, with its vault row, says the same as this event.
+    /// Whether an earlier record, with its vault row, says the same as this event, which bears a reference.
     pub(crate) fn says_the_same(&self, record: &Record, row: &Row) -> bool {
         let texts = |row: &Row| -> Vec<(u64, Vec<u8>)> {
             let slots = row
@@ -273,7 +276,7 @@ impl Draft {
                 .collect()
         };
         let empty = Row::empty();
-        let ours = self.row.as_ref().map_or(&empty, |row| &row.row);
+        let ours = self.row.as_ref().and_then(|row| row.row.as_ref());
         let own = &self.record;
         record.kind == own.kind
             && record.body == own.body
@@ -283,7 +286,7 @@ impl Draft {
             && record.generation == own.generation
             && record.causes == own.causes
             && record.redacted == own.redacted
-            && texts(row) == texts(ours)
+            && texts(row) == texts(ours.unwrap_or(&empty))
     }
 
     /// Gives the event its place, or another one if it could not be written at the first.
