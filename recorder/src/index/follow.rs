@@ -27,9 +27,11 @@ const BATCH: u64 = 8192;
 /// Bytes of text of one transaction, about.
 const BATCH_BYTES: usize = 32 << 20;
 
-/// Records that are handed over at once, and how many such hands full the reading thread may be ahead.
-const FOUND: usize = 64;
-const AHEAD: usize = 8;
+/// Records and bytes of text, about, that are handed over at once, and how many such hands full the reading thread may be ahead. One
+/// record may have 32 MiB.
+const FOUND: usize = 128;
+const FOUND_BYTES: usize = 1 << 20;
+const AHEAD: usize = 2;
 
 /// A word between the texts of a record, so that no phrase is found across two of them.
 const BETWEEN: char = '\u{f8ff}';
@@ -96,6 +98,7 @@ impl Index {
                 found: Vec::with_capacity(FOUND),
                 names: HashSet::new(),
                 bytes: 0,
+                handed: 0,
                 erased: false,
             };
             let read = source.read(from);
@@ -173,7 +176,9 @@ struct Source<'a> {
     send: SyncSender<Next>,
     found: Vec<Found>,
     names: HashSet<(Key, String)>,
+    /// Bytes of text so far, and of those that were handed over.
     bytes: usize,
+    handed: usize,
     erased: bool,
 }
 
@@ -225,24 +230,25 @@ impl Source<'_> {
         told.take(shown, self.view, self.lineages, |key, value| {
             names.insert((key, value.into_owned()));
         })?;
-        self.bytes += told.text.len() + told.path.len();
         Ok(told)
     }
 
     fn push(&mut self, seq: Seq, told: Told, record: Option<Record>, again: bool) -> Result<()> {
+        self.bytes += told.text.len() + told.path.len();
         self.found.push(Found {
             seq,
             told,
             record,
             again,
         });
-        match self.found.len() < FOUND {
+        match self.found.len() < FOUND && self.bytes - self.handed < FOUND_BYTES {
             true => Ok(()),
             false => self.hand_over(),
         }
     }
 
     fn hand_over(&mut self) -> Result<()> {
+        self.handed = self.bytes;
         let found = std::mem::replace(&mut self.found, Vec::with_capacity(FOUND));
         self.tell(Next::Records(found))
     }
