@@ -91,3 +91,43 @@ fn tiles_have_numbers_of_their_own() {
         ErrorKind::Usage
     );
 }
+
+#[test]
+fn a_log_keeps_the_pages_that_it_was_made_with() {
+    let base = tempfile::tempdir().unwrap();
+    let (dir, lock, mut store) = new_log(&base.path().join("log"));
+    let mut batch = store.batch().unwrap();
+    batch.record(0, b"a").unwrap();
+    batch.commit().unwrap();
+    store.wal_truncate().unwrap();
+    drop(store);
+    let paged = |size: u32| {
+        let conn = Connection::open(dir.database()).unwrap();
+        conn.execute_batch(&format!(
+            "PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM; PRAGMA journal_mode = WAL;"
+        ))
+        .unwrap();
+        let found: u32 = conn
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, size);
+    };
+    for size in [2048, 32_768] {
+        paged(size);
+        let refused = Store::open_writer(&dir, &lock).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt);
+        assert_eq!(Reader::open(&dir).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    for (size, next) in [(16_384, 1), (8192, 2), (4096, 3)] {
+        paged(size);
+        let mut store = Store::open_writer(&dir, &lock).unwrap();
+        assert_eq!(store.page_size, u64::from(size));
+        let mut batch = store.batch().unwrap();
+        batch.record(next, b"b").unwrap();
+        batch.commit().unwrap();
+        store.wal_truncate().unwrap();
+        drop(store);
+        let reader = Reader::open(&dir).unwrap();
+        assert_eq!(reader.snapshot().unwrap().last_seq().unwrap(), Some(next));
+    }
+}
