@@ -771,7 +771,8 @@ proptest! {
         after in prop::collection::vec(piece(), 0..12),
         seed: u16,
     ) {
-        let secret = format!("ghp_{}", made(B62, 36, seed.into()));
+        // Another seed than any piece has: the same letters beside it are no secret, and stay.
+        let secret = format!("ghp_{}", made(B62, 36, (1 << 16) + usize::from(seed)));
         let text = format!("{} {secret} {}", before.concat(), after.concat());
         let redacted = REDACTOR.redact(&text).text.into_owned();
         prop_assert!(!redacted.contains(&secret[4..]), "{}\n{}", text, redacted);
