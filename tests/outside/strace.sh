@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fails or kills the recorder at single system calls, and sees that no receipt is lost.
+# Fails or kills the recorder at single system calls, and sees that no receipt is lost; and that no commit costs more than it has to.
 #
 #   tests/outside/strace.sh          a sample, about a minute
 #   tests/outside/strace.sh --all    each call, each error
@@ -93,5 +93,15 @@ for state in clean left new; do
         echo "$state $call: $count calls, $runs runs so far"
     done
 done
+# Whoever asks for the times of the write-ahead log between two commits makes the next sync write the inode too (Linux 6.13 and later).
+before clean
+strace -f -qq -o "$base/trace" -P "$log/log.db-wal" -e trace=%%stat,fdatasync "$append" run "$log" >/dev/null
+asked=$(awk '/fdatasync\(/ { commits++; next } commits { asked++ } END { print asked + 0 }' "$base/trace")
+commits=$(grep -c 'fdatasync(' "$base/trace")
+echo "the write-ahead log's times were asked for $asked times behind the first of $commits syncs"
+if [ "$asked" -gt $((commits / 4)) ]; then
+    failed=$((failed + 1))
+    echo "FAILED: no commit may ask for them"
+fi
 echo "$runs runs, $acknowledged receipts, $refused errors told, $failed failed"
 [ "$failed" -eq 0 ]
