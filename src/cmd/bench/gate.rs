@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tacho_recorder::gate::wire::OpenSession;
 use tacho_recorder::gate::{Gate, Peer, Settings, Wanted};
 use tacho_recorder::switch::Switch;
 use tacho_schemas::Id;
+use tacho_schemas::sign::Fingerprint;
 use tokio::sync::watch;
 
 use super::corpus::Corpus;
@@ -33,6 +35,9 @@ pub(super) const AGENT: &str = "bench";
 /// Agents that ask at once.
 const AGENTS: usize = 64;
 
+/// What a hook may cost beside a process that does nothing and the decision, in milliseconds.
+const HOOK: f64 = 5.0;
+
 pub(super) fn measure(
     options: &super::Options,
     ground: &Ground,
@@ -49,6 +54,7 @@ pub(super) fn measure(
     let (mut syncs, mut ours, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
     let (mut one, mut many) = (Vec::new(), Vec::new());
+    let (mut bare, mut hooks) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let progress = &mut term.progress("asking");
         progress.show(round, rounds);
@@ -59,6 +65,11 @@ pub(super) fn measure(
         asked.extend(all_asked.ask(&all_asked.read(), time)?);
         parts.extend(open.ask(&open.mutate(), time)?);
         many.push(rate(open.ask_at_once(time)?, time));
+        let began = Instant::now();
+        while began.elapsed() < time {
+            bare.push(spawn(&mut Command::new("true"), b"")?.0);
+            hooks.push(open.hook()?);
+        }
     }
     open.close()?;
     all_asked.close()?;
@@ -69,11 +80,13 @@ pub(super) fn measure(
         .map(|(one, many)| many / one)
         .collect();
     let (one, many) = (median(one), median(many));
+    let decide = millis(percentile(&mut ours, 50));
+    let unhooked = millis(percentile(&mut bare, 50)) + decide;
     Ok(vec![
         Row::against(
             format!("decide over the socket, {RULES} rules, p50"),
             ("fdatasync p50", sync),
-            millis(percentile(&mut ours, 50)),
+            decide,
             "ms",
         )
         .budget(Bound::AtMost(2.5), "1.5 x"),
@@ -91,6 +104,13 @@ pub(super) fn measure(
         )
         .budget(Bound::AtMost(6.0), "4 x"),
         Row::against(
+            "`tacho hook`, the whole process, p50",
+            ("`true` and decide", unhooked),
+            millis(percentile(&mut hooks, 50)),
+            "ms",
+        )
+        .budget(Bound::OursAtMost(unhooked + HOOK), "+ 2 ms"),
+        Row::against(
             format!("decisions/s, {AGENTS} agents at once"),
             ("1 agent", one),
             many,
@@ -99,6 +119,22 @@ pub(super) fn measure(
         .ratio(median(ratios))
         .budget(Bound::AtLeast(5.0), "15 x"),
     ])
+}
+
+/// Runs a program with this on its standard input; what that took, and what it said.
+fn spawn(command: &mut Command, input: &[u8]) -> Result<(Duration, String), Failure> {
+    let failed = |e: std::io::Error| Failure::new(format!("cannot run a program: {e}"));
+    let began = Instant::now();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take()
+        && !input.is_empty()
+    {
+        stdin.write_all(input).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((began.elapsed(), said))
 }
 
 fn count(n: usize) -> u64 {
@@ -251,6 +287,30 @@ impl Open {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map_err(failed)?;
         Ok(answer)
+    }
+
+    /// Calls the hook as a harness does; returns what that took.
+    fn hook(&self) -> Result<Duration, Failure> {
+        let key = Fingerprint::of(&self.gate.log().prove(b"").0);
+        let own = std::env::current_exe();
+        let own = own.map_err(|e| Failure::new(format!("cannot find myself: {e}")))?;
+        let mut command = Command::new(own);
+        command
+            .args(["hook", "--agent", "generic", "--origin"])
+            .arg(self.gate.log().origin().as_str())
+            .args(["--key", &key.to_string(), "--switch"])
+            .arg(self.switch.dir())
+            .arg("--socket")
+            .arg(&self.socket);
+        let call = serde_json::json!({
+            "tacho": 1, "event": "before", "session": "bench", "cwd": self.work, "tool": "Read", "call": "1",
+            "input": { "file_path": self.work.join("README.md") },
+        });
+        let (took, answer) = spawn(&mut command, call.to_string().as_bytes())?;
+        if !answer.contains(r#""allow""#) {
+            return Err(Failure::new(format!("the hook did not allow it: {answer}")));
+        }
+        Ok(took)
     }
 
     fn ask_at_once(&self, time: Duration) -> Result<u64, Failure> {
