@@ -191,6 +191,8 @@ async fn keep_door(house: Arc<House>, listener: UnixListener, door: Door) {
         _ => crowd(),
     };
     let crowd = Arc::new(Semaphore::new(places.try_into().unwrap_or(0)));
+    // Who talks at this door hears when it is closed: this end is let go of then.
+    let (_open, closed) = watch::channel(());
     let mut stop = house.stop.clone();
     loop {
         let place = tokio::select! {
@@ -204,7 +206,10 @@ async fn keep_door(house: Arc<House>, listener: UnixListener, door: Door) {
         };
         match stream {
             // Whoever finds no thread is hung up on, and a hook denies then.
-            Ok((stream, _)) => drop(begin_talk(Arc::clone(&house), stream, door, place)),
+            Ok((stream, _)) => {
+                let house = Arc::clone(&house);
+                drop(begin_talk(house, stream, door, closed.clone(), place));
+            }
             // Too many files are open, or the peer is gone already.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -219,6 +224,7 @@ fn begin_talk(
     house: Arc<House>,
     stream: UnixStream,
     door: Door,
+    closed: watch::Receiver<()>,
     place: OwnedSemaphorePermit,
 ) -> std::io::Result<()> {
     let stream = stream.into_std()?;
@@ -226,7 +232,7 @@ fn begin_talk(
         let _place = place;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            talk(house, UnixStream::from_std(stream)?, door).await;
+            talk(house, UnixStream::from_std(stream)?, door, closed).await;
             Ok::<(), std::io::Error>(())
         })
     };
@@ -234,8 +240,8 @@ fn begin_talk(
     thread.spawn(talking).map(drop)
 }
 
-/// One connection: as many questions as come, until the gate stops.
-async fn talk(house: Arc<House>, stream: UnixStream, door: Door) {
+/// One connection: as many questions as come, until its door is closed or the gate stops.
+async fn talk(house: Arc<House>, stream: UnixStream, door: Door, mut closed: watch::Receiver<()>) {
     let Ok(credentials) = stream.peer_cred() else {
         return;
     };
@@ -258,6 +264,7 @@ async fn talk(house: Arc<House>, stream: UnixStream, door: Door) {
     let mut stop = house.stop.clone();
     tokio::select! {
         _ = connection.as_mut() => {}
+        _ = closed.changed() => {}
         _ = stop.changed() => {
             connection.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(LEAVE, connection).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tacho_policy::Preset;
 use tacho_recorder::gate::client::Client;
-use tacho_recorder::gate::wire::{GateStatus, OpenSession, SessionOpened};
+use tacho_recorder::gate::wire::{CloseSession, GateStatus, OpenSession, SessionOpened};
 use tacho_recorder::gate::{Wanted, server};
 use tacho_recorder::{ErrorKind, Result};
 use tacho_schemas::Id;
@@ -80,6 +80,16 @@ impl Open {
         (opened, client)
     }
 
+    fn close(&self, opened: &SessionOpened) {
+        let close = CloseSession {
+            exit: None,
+            signal: None,
+            reason: None,
+        };
+        let reviewers = self.reviewers();
+        reviewers.close_session(opened.session, &close).unwrap();
+    }
+
     fn stop(&mut self) {
         self.stop.send(true).unwrap();
         self.thread.take().unwrap().join().unwrap().unwrap();
@@ -131,15 +141,26 @@ fn a_call_goes_through_its_sessions_socket_and_no_other() {
     open.house.approve(held.hold, &alice).unwrap();
     let answer = waiting.join().unwrap();
     assert!(answer.allows() && answer.approved, "{answer:?}");
-    let close = tacho_recorder::gate::wire::CloseSession {
-        exit: None,
-        signal: None,
-        reason: None,
-    };
-    open.reviewers()
-        .close_session(opened.session, &close)
-        .unwrap();
+    open.close(&opened);
     assert!(agent.decide(&read).is_err());
+    open.stop();
+}
+
+#[test]
+fn a_closed_session_ends_its_connections() {
+    let (mut open, _) = open();
+    let (opened, _) = open.session();
+    let mut stream = UnixStream::connect(&opened.socket).unwrap();
+    // Sooner than who says nothing is shown out.
+    let soon = Some(Duration::from_secs(5));
+    stream.set_read_timeout(soon).unwrap();
+    stream
+        .write_all(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 1024];
+    assert!(stream.read(&mut answer).unwrap() > 0);
+    open.close(&opened);
+    assert_eq!(stream.read(&mut answer).unwrap(), 0);
     open.stop();
 }
 
