@@ -205,21 +205,21 @@ impl Store {
 
     /// Takes disk space for so many more bytes of WAL, so that a full disk shows before the COMMIT and not in it.
     fn hold_wal_space(&mut self, more: u64) -> Result<()> {
-        let read = |e| Error::io("read", &self.wal_path, e);
-        if self.wal.is_none() {
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).custom_flags(OFlag::O_NOFOLLOW.bits());
-            let opened = options.open(&self.wal_path);
-            self.wal = Some(opened.map_err(|e| Error::io("open", &self.wal_path, e))?);
-        }
-        let Some(mut file) = self.wal.as_ref() else {
-            return Ok(());
+        let mut file: &File = match self.wal {
+            Some(ref file) => file,
+            None => {
+                let mut options = std::fs::OpenOptions::new();
+                options.write(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+                let opened = options.open(&self.wal_path);
+                self.wal
+                    .insert(opened.map_err(|e| Error::io("open", &self.wal_path, e))?)
+            }
         };
         // Not by its metadata: since Linux 6.13 a file whose times were asked for gets new ones with the next write, and then the fsync
         // writes the inode too, which makes a commit half as long again.
         let end = file
             .seek(SeekFrom::End(0))
-            .map_err(read)?
+            .map_err(|e| Error::io("read", &self.wal_path, e))?
             .saturating_add(more);
         if end <= self.wal_held {
             return Ok(());

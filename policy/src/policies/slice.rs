@@ -20,7 +20,7 @@ pub(crate) struct Slice {
     always: PolicySet,
     /// The others.
     some: Vec<Policy>,
-    /// Where in `some` the rules are that ask for this first.
+    /// Where in `some` the rules are that ask for this.
     asking: HashMap<(Sort, String), Vec<usize>>,
 }
 
@@ -129,7 +129,7 @@ impl Slice {
     }
 }
 
-/// A rule as slices hold it, and what it asks for first: one of these; nothing where it must always be asked.
+/// A rule as slices hold it, and what it asks for: one of these; nothing where it must always be asked.
 ///
 /// It does not ask for the deed again, and knows no longer where in the text it stood, since Cedar would carry that along from one step
 /// of its evaluation to the next.
@@ -137,13 +137,13 @@ fn lean(policy: &Policy) -> Result<(Policy, Vec<(Sort, String)>), String> {
     let mut json = policy.to_json().map_err(|e| e.to_string())?;
     let head = json.get_mut("action").ok_or("a rule has no deed")?;
     *head = serde_json::json!({ "op": "All" });
-    let first = first(&json).unwrap_or_default();
+    let asked = asked_for(&json).unwrap_or_default();
     let policy = Policy::from_json(Some(policy.id().clone()), json).map_err(|e| e.to_string())?;
-    Ok((policy, first))
+    Ok((policy, asked))
 }
 
 /// What the condition of a rule asks for, where that is a member of a set: one of these. Nothing that could err stands before it.
-fn first(rule: &Value) -> Option<Vec<(Sort, String)>> {
+fn asked_for(rule: &Value) -> Option<Vec<(Sort, String)>> {
     let condition = rule.get("conditions")?.get(0)?;
     if condition.get("kind")?.as_str()? != "when" {
         return None;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_left_out_where_what_it_asks_for_first_is_not_there() {
+    fn a_rule_is_left_out_where_what_it_asks_for_is_not_there() {
         let rules = [
             (
                 "path",
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(slice.rules().count(), rules.len() + 1);
     }
 
-    /// Conditions of every shape that says what it asks for first, and of others.
+    /// Conditions of every shape that says what it asks for, and of others.
     fn conditions() -> impl Strategy<Value = String> {
         let simple = prop::sample::select(vec![
             "context.writes.contains(\"abc\")",
