@@ -14,6 +14,7 @@
 
 mod event;
 mod lazy;
+mod literals;
 mod pattern;
 
 use std::borrow::Cow;
@@ -22,13 +23,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use tacho_schemas::Id;
 use tacho_schemas::record::{MAX_REDACTIONS, Redaction};
 use tacho_schemas::scalar::List;
 
 use crate::error::{Error, ErrorKind, Result};
 use lazy::Lazy;
+use literals::{Hit, Literals};
 use pattern::{Pattern, Patterns, Sighting};
 
 /// What every marker begins with; the kind and `]` follow.
@@ -48,7 +49,7 @@ static BUILTIN: OnceLock<Arc<Redactor>> = OnceLock::new();
 pub struct Redactor {
     patterns: Vec<Arc<Pattern>>,
     /// The literals of all patterns, and the marker as the first.
-    literals: AhoCorasick,
+    literals: Literals,
     /// Which patterns to try where a literal stands, each with the literal as it writes it.
     tries: Vec<Vec<(usize, String)>>,
     placeholder: Option<Arc<Lazy>>,
@@ -109,13 +110,12 @@ impl Redactor {
                 tries.push((place, literal.clone()));
             }
         }
-        let literals = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(std::iter::once(MARKER).chain(tries.keys().map(String::as_bytes)))
-            .map_err(|e| {
-                Error::new(ErrorKind::Usage, "there are too many patterns").with_source(e)
-            })?;
+        let literals: Vec<_> = std::iter::once(MARKER)
+            .chain(tries.keys().map(String::as_bytes))
+            .collect();
+        let literals = Literals::new(&literals).map_err(|e| {
+            Error::new(ErrorKind::Usage, "there are too many patterns").with_source(e)
+        })?;
         let tries = std::iter::once(Vec::new())
             .chain(tries.into_values())
             .collect();
@@ -171,7 +171,7 @@ impl Redactor {
 
     /// Whether there may be a secret: a literal stands somewhere. Quick, and never wrong about bytes that only hold the text.
     fn may_hold(&self, bytes: &[u8]) -> bool {
-        self.literals.is_match(bytes)
+        self.literals.find(bytes).next().is_some()
     }
 
     /// What is to be replaced: apart from each other, in order.
@@ -180,8 +180,7 @@ impl Redactor {
         // Where a pattern has found something, it does not look inside again.
         let mut past: Vec<usize> = Vec::new();
         let mut marker = 0..0;
-        for hit in self.literals.find_overlapping_iter(bytes) {
-            let (literal, at) = (hit.pattern().as_usize(), hit.start());
+        for Hit { literal, at } in self.literals.find(bytes) {
             if marker.contains(&at) {
                 continue;
             }
