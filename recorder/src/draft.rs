@@ -11,11 +11,12 @@ use tacho_schemas::content::{self, Descriptor, MAX_ROW, Row, Salted};
 use tacho_schemas::event::Event;
 use tacho_schemas::record::{Artefact, Auth, Record, Redaction, VERSION, Via};
 use tacho_schemas::scalar::{List, Set};
-use tacho_schemas::{Fixed, Hash, Id, Kind, Seq, Time};
+use tacho_schemas::{Hash, Id, Kind, Seq, Time};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Packer;
 use crate::redact::Redactor;
+use crate::salt::salt;
 use crate::store::MAX_ARTEFACT;
 
 /// The way an event came in: set by the recorder, never by the caller.
@@ -122,20 +123,6 @@ impl Draft {
             .body
             .kind()
             .ok_or_else(|| unrecordable("the event has no body"))?;
-        let slots = event.content.len() + event.artefacts.len();
-        let mut salts = vec![0; slots * 32];
-        getrandom::fill(&mut salts).map_err(|e| {
-            Error::new(ErrorKind::Io, "the system gives no random numbers").with_source(e)
-        })?;
-        let mut salts = salts
-            .chunks_exact(32)
-            .map(|salt| Fixed(salt.try_into().unwrap_or([0; 32])));
-        let mut salt = || {
-            salts
-                .next()
-                .ok_or_else(|| unrecordable("there are too few salts"))
-        };
-
         let mut row = Row::empty();
         let mut content = BTreeMap::new();
         // An empty text is no text: absent is its only spelling.

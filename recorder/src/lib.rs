@@ -29,6 +29,7 @@ pub mod pins;
 pub mod read;
 pub mod redact;
 pub mod run;
+mod salt;
 pub mod store;
 pub mod switch;
 pub mod wal;
