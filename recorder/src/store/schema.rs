@@ -14,11 +14,12 @@ pub const APPLICATION_ID: i32 = 0x7461_6368;
 /// The version of the tables.
 pub const USER_VERSION: i32 = 1;
 
-/// Bytes of a page of a new log. A commit writes whole pages, three of them for one record: short ones are soon durable.
-pub const PAGE_SIZE: u16 = 4096;
+/// Bytes of a page of a new log. A commit writes whole pages, three of them for one record: short ones are soon durable, and long
+/// ones waste less of themselves on rows that do not fit any more.
+pub const PAGE_SIZE: u16 = 8192;
 
-/// Longest page of a log; the first ones had pages of this size.
-const MAX_PAGE_SIZE: u16 = 16_384;
+/// What pages of a log may have: earlier ones were made with the shortest and with the longest.
+const PAGE_SIZES: std::ops::RangeInclusive<u16> = 4096..=16_384;
 
 /// Each table with its statement, and whether SQLite adds an index of its own for it.
 ///
@@ -98,7 +99,7 @@ pub(super) fn check(conn: &Connection) -> Result<u16> {
     }
     let page_size = u16::try_from(number("PRAGMA page_size")?)
         .ok()
-        .filter(|size| (PAGE_SIZE..=MAX_PAGE_SIZE).contains(size))
+        .filter(|size| PAGE_SIZES.contains(size))
         .ok_or_else(|| differs("page size"))?;
 
     let mut found = {
