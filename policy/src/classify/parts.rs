@@ -130,10 +130,14 @@ impl Parts {
             return found;
         }
         let inside = below(&folder, &home);
-        let names: Vec<&str> = inside
+        let names: Vec<Name<'_>> = inside
             .unwrap_or(&folder)
             .split('/')
             .filter(|n| !n.is_empty() && *n != "~")
+            .map(|text| Name {
+                text,
+                is_pattern: text.contains(['*', '?', '[']),
+            })
             .collect();
         all(&|place, example| match place {
             Place::Root => inside.is_some() && fits(&names, example),
@@ -198,16 +202,22 @@ fn example(pattern: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether names, each of them perhaps a shell pattern, lead to a path or to a folder above it.
-fn fits(names: &[&str], path: &[String]) -> bool {
+/// A name in a path, perhaps a shell pattern.
+struct Name<'a> {
+    text: &'a str,
+    is_pattern: bool,
+}
+
+/// Whether names lead to a path or to a folder above it.
+fn fits(names: &[Name<'_>], path: &[String]) -> bool {
     names.len() <= path.len()
         && !names.is_empty()
         && names.iter().zip(path).all(|(name, part)| {
-            *name == part.as_str()
-                || (name.contains(['*', '?', '['])
+            name.text == part.as_str()
+                || (name.is_pattern
                     // A shell's `*` passes over hidden names.
-                    && (!part.starts_with('.') || name.starts_with('.'))
-                    && GlobBuilder::new(name)
+                    && (!part.starts_with('.') || name.text.starts_with('.'))
+                    && GlobBuilder::new(name.text)
                         .build()
                         .map_or(true, |g| g.compile_matcher().is_match(part)))
         })
