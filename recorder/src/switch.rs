@@ -52,6 +52,20 @@ const FREEZE: &str = "freeze";
 
 const HEADER: &str = "tachograph switch v1";
 
+/// The switch's directory, open, and whose it is.
+#[derive(Debug)]
+struct Dir {
+    fd: OwnedFd,
+    owner: u32,
+}
+
+impl Dir {
+    /// Whether a file of it is plain, of the same owner and nobody else's to write.
+    fn owns(&self, stat: &FileStat) -> bool {
+        is_plain(stat) && stat.st_uid == self.owner && stat.st_mode & 0o022 == 0
+    }
+}
+
 /// The off switch of one log.
 #[derive(Clone, Debug)]
 pub struct Switch {
@@ -70,6 +84,15 @@ pub struct Who<'a> {
     pub lineages: &'a [Seq],
     /// The parts that the action would touch.
     pub parts: &'a [Part],
+}
+
+impl Who<'_> {
+    /// Everything that this is, or belongs to.
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        (self.agent.into_iter().cloned().map(Target::Agent))
+            .chain(self.sessions.iter().copied().map(Target::Session))
+            .chain(self.lineages.iter().copied().map(Target::Lineage))
+    }
 }
 
 /// What the switch says.
@@ -195,21 +218,23 @@ impl Switch {
 
     /// Says whether somebody must stop. Reads only files; a few system calls.
     pub fn engaged(&self, who: Who<'_>) -> Engaged {
-        let dir = match self.open() {
-            Ok(dir) => dir,
-            Err(found) => return stop(Target::All, found),
-        };
-        let epoch = match self.all(&dir) {
+        match self.open() {
+            Ok(dir) => self.engaged_in(&dir, who),
+            Err(found) => stop(Target::All, found),
+        }
+    }
+
+    fn engaged_in(&self, dir: &Dir, who: Who<'_>) -> Engaged {
+        let epoch = match self.all(dir) {
             Engaged::No { epoch } => epoch,
             yes => return yes,
         };
-        let targets = (who.agent.into_iter().cloned().map(Target::Agent))
-            .chain(who.sessions.iter().copied().map(Target::Session))
-            .chain(who.lineages.iter().copied().map(Target::Lineage))
-            .chain(who.parts.iter().copied().map(Target::Part));
-        for target in targets {
+        for target in who
+            .targets()
+            .chain(who.parts.iter().copied().map(Target::Part))
+        {
             // Anything but "there is none" stops.
-            if has(&dir, &target.flag()) {
+            if has(dir, &target.flag()) {
                 return stop(target, Found::Flag);
             }
         }
@@ -280,7 +305,7 @@ impl Switch {
         let Ok(dir) = self.open() else {
             return false;
         };
-        fstatat(&dir, FREEZE, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| is_plain(&stat))
+        fstatat(&dir.fd, FREEZE, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| is_plain(&stat))
     }
 
     /// Lets those who are stopped be ended.
@@ -297,7 +322,7 @@ impl Switch {
         if *target == Target::All {
             self.write_armed(epoch)?;
         }
-        match unlinkat(&dir, target.flag().as_str(), UnlinkatFlags::NoRemoveDir) {
+        match unlinkat(&dir.fd, target.flag().as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(Error::io("release", &self.dir, errno.into())),
         }
@@ -319,18 +344,19 @@ impl Switch {
     }
 
     /// Opens the directory: itself and not through a symlink, and nobody else's to write.
-    fn open(&self) -> std::result::Result<OwnedFd, Found> {
+    fn open(&self) -> std::result::Result<Dir, Found> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let dir = openat(AT_FDCWD, &self.dir, flags, Mode::empty()).map_err(found)?;
-        let stat = fstat(&dir).map_err(found)?;
+        let fd = openat(AT_FDCWD, &self.dir, flags, Mode::empty()).map_err(found)?;
+        let stat = fstat(&fd).map_err(found)?;
         if stat.st_mode & 0o022 != 0 {
             return Err(Found::Foreign);
         }
-        Ok(dir)
+        let owner = stat.st_uid;
+        Ok(Dir { fd, owner })
     }
 
     /// The switch as it stands for everybody.
-    fn all(&self, dir: &OwnedFd) -> Engaged {
+    fn all(&self, dir: &Dir) -> Engaged {
         if has(dir, KILL) {
             return stop(Target::All, Found::Flag);
         }
@@ -341,12 +367,11 @@ impl Switch {
     }
 
     /// Reads the epoch of `armed`, if it is a plain file of the directory's owner that names this log.
-    fn read_armed(&self, dir: &OwnedFd) -> std::result::Result<u64, Found> {
+    fn read_armed(&self, dir: &Dir) -> std::result::Result<u64, Found> {
         // A FIFO in its place must not make us wait.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = openat(dir, ARMED, flags, Mode::empty()).map_err(found)?;
-        let (ours, stat) = (fstat(dir).map_err(found)?, fstat(&file).map_err(found)?);
-        if !is_plain(&stat) || stat.st_uid != ours.st_uid || stat.st_mode & 0o022 != 0 {
+        let file = openat(&dir.fd, ARMED, flags, Mode::empty()).map_err(found)?;
+        if !dir.owns(&fstat(&file).map_err(found)?) {
             return Err(Found::Foreign);
         }
         let text = read_short(file).ok_or(Found::Unreadable)?;
@@ -378,8 +403,8 @@ impl Switch {
             .map_err(|e| Error::io("open", &path, e))
     }
 
-    fn engage_all(&self, dir: &OwnedFd) -> Result<()> {
-        match renameat(dir, ARMED, dir, KILL) {
+    fn engage_all(&self, dir: &Dir) -> Result<()> {
+        match renameat(&dir.fd, ARMED, &dir.fd, KILL) {
             Ok(()) => Ok(()),
             // Engaged already, or so broken that everybody is killed.
             Err(Errno::ENOENT) => Ok(()),
@@ -390,20 +415,20 @@ impl Switch {
     }
 
     /// Renames a spare to the flag, or makes a file where none is left.
-    fn engage_scope(&self, dir: &OwnedFd, flag: &str) -> bool {
+    fn engage_scope(&self, dir: &Dir, flag: &str) -> bool {
         if has(dir, flag) {
             return true;
         }
         for number in 0..SPARES {
-            if renameat(dir, spare(number).as_str(), dir, flag).is_ok() {
+            if renameat(&dir.fd, spare(number).as_str(), &dir.fd, flag).is_ok() {
                 return true;
             }
         }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        openat(dir, flag, flags, Mode::from_bits_truncate(0o644)).is_ok()
+        openat(&dir.fd, flag, flags, Mode::from_bits_truncate(0o644)).is_ok()
     }
 
-    fn list(&self, dir: &OwnedFd) -> Result<State> {
+    fn list(&self, dir: &Dir) -> Result<State> {
         let mut state = State {
             all: self.all(dir),
             killed: Vec::new(),
@@ -474,9 +499,9 @@ fn spare(number: u32) -> String {
 }
 
 /// Says whether a name is there; whatever keeps us from knowing counts as there.
-fn has(dir: &OwnedFd, name: &str) -> bool {
+fn has(dir: &Dir, name: &str) -> bool {
     !matches!(
-        fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW),
+        fstatat(&dir.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW),
         Err(Errno::ENOENT)
     )
 }

@@ -77,10 +77,7 @@ impl Gate {
                 }
             }
         }
-        let switch = Standing {
-            killed: self.is_killed(&session, &parts(&request)),
-            lease_fresh: self.has_fresh_leases(&session),
-        };
+        let switch = self.standing(&session, &parts(&request));
         let bytes = request.to_bytes();
         Ok(Read {
             diff: proposed_diff(&request, &before, ask),

@@ -9,12 +9,12 @@ use tacho_schemas::event::Event;
 use tacho_schemas::record::{Actor, ActorType, Via};
 
 use super::server::Door;
-use super::state::Session;
+use super::state::{Session, Standing};
 use super::wire::{CloseSession, OpenSession, SessionOpened};
 use super::{Gate, Peer};
 use crate::draft::Way;
 use crate::error::{Error, ErrorKind, Result};
-use crate::switch::{Target, Who};
+use crate::switch::Who;
 use tacho_schemas::body::Part;
 
 impl Gate {
@@ -251,25 +251,18 @@ impl Gate {
     /// Whether the off switch stops a session, or whoever touches these parts.
     pub(super) fn is_killed(&self, session: &Session, parts: &[Part]) -> bool {
         let lineages = self.lineages(session);
-        let who = Who {
-            agent: Some(&session.agent),
-            sessions: &session.chain,
-            lineages: &lineages,
-            parts,
-        };
-        self.switch.engaged(who).is_yes()
+        self.switch.engaged(who(session, &lineages, parts)).is_yes()
     }
 
-    /// Whether no lease that covers a session ran out; where none was given, none is asked for.
-    pub(super) fn has_fresh_leases(&self, session: &Session) -> bool {
+    /// The same, and whether no lease that covers the session ran out; where none was given, none is asked for.
+    pub(super) fn standing(&self, session: &Session, parts: &[Part]) -> Standing {
         let now = Some((self.clock.boot_id(), self.clock.boottime_ns()));
-        let lineages = self.lineages(session).into_iter().map(Target::Lineage);
-        let sessions = session.chain.iter().copied().map(Target::Session);
-        let targets = [Target::All, Target::Agent(session.agent.clone())]
-            .into_iter()
-            .chain(sessions)
-            .chain(lineages);
-        !self.switch.has_lapsed(targets, now)
+        let lineages = self.lineages(session);
+        let (engaged, lapsed) = self.switch.look(who(session, &lineages, parts), now);
+        Standing {
+            killed: engaged.is_yes(),
+            lease_fresh: !lapsed,
+        }
     }
 
     fn lineages(&self, session: &Session) -> Vec<Seq> {
@@ -277,6 +270,15 @@ impl Gate {
         let state = self.lock();
         let lineage = state.lineages.get(&place);
         lineage.map(|(lineage, _)| *lineage).into_iter().collect()
+    }
+}
+
+fn who<'a>(session: &'a Session, lineages: &'a [Seq], parts: &'a [Part]) -> Who<'a> {
+    Who {
+        agent: Some(&session.agent),
+        sessions: &session.chain,
+        lineages,
+        parts,
     }
 }
 

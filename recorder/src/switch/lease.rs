@@ -11,14 +11,13 @@
 //! that cannot be read, is another log's or of another boot has run out.
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
-use super::{Switch, Target, is_plain, read_short};
+use super::{Dir, Engaged, Switch, Target, Who, read_short, stop};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -53,26 +52,27 @@ impl Switch {
         }
     }
 
-    /// Says whether the lease for any of these targets ran out; where none was given, none is asked for.
-    pub fn has_lapsed(&self, targets: impl IntoIterator<Item = Target>, now: Option<Now>) -> bool {
-        let Ok(dir) = self.open() else {
-            return true;
+    /// Looks at the switch and at the leases in one go: whether somebody must stop, and whether a lease that covers it ran out. Where
+    /// none was given, none is asked for.
+    pub fn look(&self, who: Who<'_>, now: Option<Now>) -> (Engaged, bool) {
+        let dir = match self.open() {
+            Ok(dir) => dir,
+            Err(found) => return (stop(Target::All, found), true),
         };
-        let lapsed = |target| self.lease_in(&dir, &target, now) == Freshness::Lapsed;
-        targets.into_iter().any(lapsed)
+        let lapsed = std::iter::once(Target::All)
+            .chain(who.targets())
+            .any(|target| self.lease_in(&dir, &target, now) == Freshness::Lapsed);
+        (self.engaged_in(&dir, who), lapsed)
     }
 
-    fn lease_in(&self, dir: &OwnedFd, target: &Target, now: Option<Now>) -> Freshness {
+    fn lease_in(&self, dir: &Dir, target: &Target, now: Option<Now>) -> Freshness {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = match openat(dir, lease_name(target).as_str(), flags, Mode::empty()) {
+        let file = match openat(&dir.fd, lease_name(target).as_str(), flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::ENOENT) => return Freshness::None,
             Err(_) => return Freshness::Lapsed,
         };
-        let (Ok(ours), Ok(stat)) = (fstat(dir), fstat(&file)) else {
-            return Freshness::Lapsed;
-        };
-        if !is_plain(&stat) || stat.st_uid != ours.st_uid || stat.st_mode & 0o022 != 0 {
+        if !fstat(&file).is_ok_and(|stat| dir.owns(&stat)) {
             return Freshness::Lapsed;
         }
         let Some(text) = read_short(file) else {
