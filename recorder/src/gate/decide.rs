@@ -23,6 +23,7 @@ use super::{Gate, Peer};
 use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hook::canary::MARK as CANARY;
+use crate::salt::salt;
 
 /// How often a decision is made on a copy before it is made under the lock.
 const TRIES: usize = 3;
@@ -241,10 +242,7 @@ impl Gate {
         let mut salt_text = None;
         let mut hold = None;
         if verdict.decision == Decision::Hold {
-            let mut salt = [0; 32];
-            getrandom::fill(&mut salt).map_err(|e| {
-                Error::new(ErrorKind::Io, "the system gives no random numbers").with_source(e)
-            })?;
+            let salt = salt()?.0;
             let digest = read.request.digest(&salt);
             let open = i64::try_from(self.settings.open.as_nanos()).unwrap_or(i64::MAX);
             let deadline = Time(self.now().0.saturating_add(open));
