@@ -12,6 +12,8 @@ mod backfill;
 mod desk;
 mod start;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::keys::ring::{PromoteStep, Recovered};
 use crate::redact::Redactor;
 use desk::{Desk, Here};
+use writer::Writer;
 
 /// How many drafts may wait for the writer; more make callers wait.
 const QUEUE: usize = 8192;
@@ -264,12 +267,6 @@ impl Acknowledged {
     }
 }
 
-/// A record that its caller wrote, or handed over.
-enum Written {
-    Here(Acknowledged),
-    Queued(Pending),
-}
-
 /// A draft on its way: wait for its receipt.
 #[derive(Debug)]
 pub struct Pending(Receiver<Result<Acknowledged>>);
@@ -392,9 +389,13 @@ impl Log {
     ///
     /// What this caller submitted before gets its number before.
     pub fn write(&self, draft: Draft) -> Result<Receipt> {
-        match self.write_here(draft, None)? {
-            Written::Queued(pending) => pending.wait(),
-            Written::Here(acknowledged) => acknowledged.into_receipt(),
+        let commit = |writer: &mut Writer, draft| writer.commit_one(draft, None);
+        match self.desk.commit_here(Box::new(draft), commit) {
+            Here::Queue(draft) => self.queue(draft, None)?.wait(),
+            Here::Done(outcome, tend) => {
+                self.tend(tend);
+                outcome?.into_receipt()
+            }
         }
     }
 
@@ -405,16 +406,11 @@ impl Log {
         })
     }
 
-    fn write_here(&self, draft: Draft, seal: Option<SealReason>) -> Result<Written> {
-        match self.desk.commit_here(Box::new(draft), seal) {
-            Here::Queue(draft) => self.queue(draft, seal).map(Written::Queued),
-            Here::Done(answer, tend) => {
-                if tend {
-                    // A full queue has the thread's attention anyway.
-                    let _ = self.queue.try_send(Message::Tend);
-                }
-                answer.map(Written::Here)
-            }
+    /// Wakes the writer's thread, if there is something to look after.
+    fn tend(&self, is_due: bool) {
+        if is_due {
+            // A full queue has the thread's attention anyway.
+            let _ = self.queue.try_send(Message::Tend);
         }
     }
 
@@ -434,12 +430,22 @@ impl Log {
         self.queue(Box::new(draft), Some(reason))
     }
 
-    /// As [`Self::write`] or, with a seal, as [`Self::submit_and_seal`], without a proof: the number alone.
+    /// As [`Self::write`] or, with a seal, as [`Self::submit_and_seal`], for who needs the number alone: it comes as soon as the record
+    /// is durable, and [`Self::settle`] is to follow when nobody waits.
     pub(crate) fn write_number(&self, draft: Draft, seal: Option<SealReason>) -> Result<Seq> {
-        match self.write_here(draft, seal)? {
-            Written::Queued(pending) => pending.number(),
-            Written::Here(acknowledged) => Ok(acknowledged.seq),
+        let commit = |writer: &mut Writer, draft| writer.commit_number(draft, seal);
+        match self.desk.commit_here(Box::new(draft), commit) {
+            Here::Queue(draft) => self.queue(draft, seal)?.number(),
+            Here::Done(outcome, tend) => {
+                self.tend(tend);
+                outcome
+            }
         }
+    }
+
+    /// Signs the last commit, if [`Self::write_number`] left that to do. It is done without this before the next commit, or soon.
+    pub(crate) fn settle(&self) {
+        self.desk.settle();
     }
 
     /// Ends the epoch: what is written from here on cannot change what was written before.

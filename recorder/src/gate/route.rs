@@ -335,7 +335,12 @@ async fn decide(house: &House, peer: Peer, body: &[u8]) -> Written {
     let mut step = guarded(gate, |gate| Ok(gate.decide(peer, session, ask)));
     loop {
         let waiting = match step {
-            Ok(Step::Done(answer)) => return good(&*answer),
+            Ok(Step::Done(answer)) => {
+                let gate = Arc::clone(gate);
+                // On this thread, as soon as the answer is on its way.
+                tokio::spawn(async move { gate.log().settle() });
+                return good(&*answer);
+            }
             Ok(Step::Wait(waiting)) => waiting,
             Err(error) => return good(&Answer::unrecordable(error.to_string())),
         };

@@ -231,10 +231,13 @@ fn begin_talk(
     let talking = move || {
         let _place = place;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let gate = Arc::clone(&house.gate);
+        let talked = runtime.block_on(async {
             talk(house, UnixStream::from_std(stream)?, door, closed).await;
             Ok::<(), std::io::Error>(())
-        })
+        });
+        gate.log().settle();
+        talked
     };
     let thread = std::thread::Builder::new().name("tacho-door".to_owned());
     thread.spawn(talking).map(drop)

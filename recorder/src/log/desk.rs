@@ -6,14 +6,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use tacho_schemas::body::log::SealReason;
-
-use super::writer::{Request, Writer};
-use super::{Acknowledged, Message, stopped};
+use super::writer::{Request, Writer, copy};
+use super::{Message, stopped};
 use crate::draft::Draft;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,9 +40,9 @@ enum Seat {
 }
 
 /// What came of trying to commit on the caller's thread.
-pub(super) enum Here {
+pub(super) enum Here<T> {
     /// It was tried: the answer, and whether the writer's thread is to look after the log.
-    Done(Result<Acknowledged>, bool),
+    Done(Result<T>, bool),
     /// Others wait.
     Queue(Box<Draft>),
 }
@@ -63,8 +61,12 @@ impl Desk {
         self.waiting.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Commits a draft now, on this thread, if nobody else waits; with the seal of its epoch behind it, if there shall be one.
-    pub(super) fn commit_here(&self, draft: Box<Draft>, seal: Option<SealReason>) -> Here {
+    /// Lets a caller commit a draft now, on its own thread, if nobody else waits.
+    pub(super) fn commit_here<T>(
+        &self,
+        draft: Box<Draft>,
+        commit: impl FnOnce(&mut Writer, Box<Draft>) -> Result<T>,
+    ) -> Here<T> {
         let is_free = || self.waiting.load(Ordering::Acquire) == 0;
         if !self.alone.load(Ordering::Relaxed) || !is_free() {
             return Here::Queue(draft);
@@ -76,29 +78,20 @@ impl Desk {
         if !is_free() {
             return Here::Queue(draft);
         }
-        let Seat::Working(writer) = &mut *seat else {
-            return Here::Done(Err(stopped()), false);
+        let outcome = seat.work(|writer| commit(writer, draft));
+        let tend = match &*seat {
+            Seat::Working(writer) => writer.is_due(),
+            Seat::Ended(_) => true,
         };
-        let (answer, outcome) = sync_channel(1);
-        // A caller is told of a failure within, and does not share it.
-        let committed = catch_unwind(AssertUnwindSafe(|| match seal {
-            None => writer.commit(vec![Request::of(draft, answer)]),
-            Some(reason) => {
-                let outcome = writer.commit_and_seal(draft, reason);
-                writer.tell(&answer, outcome)
-            }
-        }));
-        let committed = committed.unwrap_or_else(|_| {
-            let what = "the writer ended without a word";
-            Err(Error::new(ErrorKind::Poisoned, what))
-        });
-        let tend = committed.is_err() || writer.is_due();
-        if let Err(error) = committed {
-            *seat = Seat::Ended(Some(error));
-        }
-        drop(seat);
-        let outcome = outcome.recv().unwrap_or_else(|_| Err(stopped()));
         Here::Done(outcome, tend)
+    }
+
+    /// Signs what was committed for the number alone, unless somebody is at work, who will.
+    pub(super) fn settle(&self) {
+        if let Ok(mut seat) = self.seat.try_lock() {
+            // An error ends the writer; who asks it next is told.
+            let _ = seat.work(Writer::sign);
+        }
     }
 
     /// Serves the queue until told to stop, or until an error ends the writer.
@@ -174,7 +167,7 @@ impl Desk {
                     writer.tell(&answer, outcome)?;
                 }
                 Message::AppendAndSeal(draft, reason, answer) => {
-                    let outcome = writer.commit_and_seal(draft, reason);
+                    let outcome = writer.commit_one(draft, Some(reason));
                     writer.tell(&answer, outcome)?;
                 }
                 Message::Seal(reason, answer) => {
@@ -209,6 +202,25 @@ enum Next {
 }
 
 impl Seat {
+    /// Lets a caller work here. It is told of a failure within, and does not share it; an error that ends the writer ends it.
+    fn work<T>(&mut self, work: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        let Self::Working(writer) = self else {
+            return Err(stopped());
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(writer))).unwrap_or_else(|_| {
+            let what = "the writer ended without a word";
+            Err(Error::new(ErrorKind::Poisoned, what))
+        });
+        match outcome {
+            Err(error) if writer.is_poisoned(&error) => {
+                let told = copy(&error);
+                *self = Self::Ended(Some(error));
+                Err(told)
+            }
+            other => other,
+        }
+    }
+
     /// Between two messages: seals, checkpoints and the moving of the WAL, if it is time.
     fn tend(&mut self, next: Next) -> Result<Next> {
         match (&next, self) {

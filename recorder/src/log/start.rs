@@ -366,6 +366,7 @@ fn begin(parts: Parts, mut opening: Opening, lost: Option<String>) -> Result<Sta
         backfill,
         state,
         options,
+        unsigned: false,
         signed: None,
         unkept: false,
         epoch_began: started,

@@ -8,6 +8,9 @@
 //! 3. Sign (origin, log id, epoch, boot, time, size, root, head) with the epoch key ([`Step::Signed`]).
 //! 4. Answer ([`Step::Answered`]). The signature itself is kept with the next commit, or soon when nothing comes.
 //!
+//! Who wants no receipt and only the number is answered before 3, which comes then at once, and in any case before the next commit:
+//! a crash in between is one before the signature is kept.
+//!
 //! An error in or after COMMIT poisons the writer: what is on disk is unknown, so nobody is told anything but that.
 //!
 //! **A seal**: the next key is made and durable ([`Step::NextKeyMade`]) → a commit whose last record is the seal that names it
@@ -98,7 +101,9 @@ pub(super) struct Writer {
     pub(super) state: State,
     pub(super) options: Options,
     pub(super) prover: Arc<Prover>,
-    /// The last commit, signed.
+    /// The last commit is still to be signed.
+    pub(super) unsigned: bool,
+    /// The last commit that was signed.
     pub(super) signed: Option<(Commit, Fixed<64>)>,
     /// Its statement is not in the database yet.
     pub(super) unkept: bool,
@@ -126,7 +131,8 @@ impl Writer {
         end
     }
 
-    fn is_poisoned(&self, error: &Error) -> bool {
+    /// Whether an error ends the writer.
+    pub(super) fn is_poisoned(&self, error: &Error) -> bool {
         self.poisoned || self.store.is_poisoned() || error.kind() == ErrorKind::Poisoned
     }
 
@@ -146,6 +152,7 @@ impl Writer {
         match self
             .answer_retries(&mut now)
             .and_then(|()| self.write(&mut now, None))
+            .and_then(|written| self.sign().map(|()| written))
         {
             Ok(written) => self.answer(now, written)?,
             Err(error) => {
@@ -193,7 +200,8 @@ impl Writer {
         Ok(())
     }
 
-    fn share(&self, batch: Batch, older_path: Option<Vec<Hash>>) -> Result<SignedCommit> {
+    fn share(&mut self, batch: Batch, older_path: Option<Vec<Hash>>) -> Result<SignedCommit> {
+        self.sign()?;
         let (commit, signature) = self
             .signed
             .clone()
@@ -224,7 +232,7 @@ impl Writer {
         Ok(())
     }
 
-    fn find_retried(&self, draft: &Draft) -> Result<Option<Acknowledged>> {
+    fn find_retried(&mut self, draft: &Draft) -> Result<Option<Acknowledged>> {
         let Some(key) = draft.reference_key() else {
             return Ok(None);
         };
@@ -248,6 +256,7 @@ impl Writer {
         let path = tree::inclusion_proof(seq, size, |level, index| {
             nodes.node(&snapshot, level, index)
         })?;
+        drop(snapshot);
         let shared = self.share(Batch::new(self.state.tree.clone()), Some(path))?;
         let chain = chain::link(&record.prev, &bytes);
         Ok(Some(Acknowledged {
@@ -300,6 +309,7 @@ impl Writer {
         requests: &mut [Request],
         last: Option<&Last<'_>>,
     ) -> Result<(Vec<Written>, Batch)> {
+        self.sign()?;
         let time = Time(self.options.clock.wall_ns());
         let mono = self.options.clock.boottime_ns();
         let next_key = match last {
@@ -387,22 +397,14 @@ impl Writer {
         self.unkept = false;
         self.state.tree = tree.frontier().clone();
         (self.state.tiles, self.state.head, self.state.boot) = (tiles, head, boot);
-        let quick = matches!(last, Some(Last::QuickSeal(_)));
-        match self.after_commit(next_key, quick) {
-            Ok(()) => Ok((written, tree)),
-            Err(error) => Err(self.poison(error)),
-        }
-    }
-
-    /// What must not fail once a commit is durable: the change of epoch, if it ended with a seal, and the signature.
-    fn after_commit(&mut self, next_key: Option<Fixed<32>>, quick: bool) -> Result<()> {
+        self.unsigned = true;
         if let Some(next_key) = next_key {
             step(&mut self.options, Step::SealCommitted);
-            self.begin_epoch(next_key, quick)?;
+            let quick = matches!(last, Some(Last::QuickSeal(_)));
+            self.begin_epoch(next_key, quick)
+                .map_err(|e| self.poison(e))?;
         }
-        self.sign()?;
-        step(&mut self.options, Step::Signed);
-        Ok(())
+        Ok((written, tree))
     }
 
     /// After a durable seal: the keys change places, and the next epoch begins.
@@ -423,8 +425,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Signs the state of the log as it is durable now.
+    /// Signs the state of the log as it is durable now, if that was not done yet. It must not fail any more.
     pub(super) fn sign(&mut self) -> Result<()> {
+        if !self.unsigned {
+            return Ok(());
+        }
+        match self.signature() {
+            Ok(signed) => self.signed = Some(signed),
+            Err(error) => return Err(self.poison(error)),
+        }
+        (self.unsigned, self.unkept) = (false, true);
+        step(&mut self.options, Step::Signed);
+        Ok(())
+    }
+
+    fn signature(&self) -> Result<(Commit, Fixed<64>)> {
         let commit = Commit {
             time: Time(self.options.clock.wall_ns()),
             origin: self.state.origin.clone(),
@@ -436,38 +451,68 @@ impl Writer {
             head: self.state.head,
         };
         let signature = sign::sign(self.ring.epoch()?, Purpose::Commit, &commit.encode()?);
-        self.signed = Some((commit, signature));
-        self.unkept = true;
-        Ok(())
+        Ok((commit, signature))
     }
 
-    /// Commits one record and the seal of its epoch together. The checkpoint follows when nobody waits: the seal does not need it.
-    pub(super) fn commit_and_seal(
+    /// Commits one record, with the seal of its epoch behind it if there shall be one, and signs.
+    pub(super) fn commit_one(
         &mut self,
         draft: Box<Draft>,
-        reason: SealReason,
+        seal: Option<SealReason>,
     ) -> Result<Acknowledged> {
-        let (answer, outcome) = std::sync::mpsc::sync_channel(1);
-        let mut requests = vec![Request::of(draft, answer)];
-        let (written, batch) = self.write(&mut requests, Some(Last::QuickSeal(reason)))?;
-        step(&mut self.options, Step::SealSigned);
-        self.checkpoint_owed = true;
-        let Some(record) = written.into_iter().find(|w| w.request == Some(0)) else {
-            // It was refused alone, and told why; the epoch is sealed all the same.
-            return outcome.recv().unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::Poisoned,
-                    "the record was not written",
-                ))
-            });
-        };
+        if let Some(acknowledged) = self.find_retried(&draft)? {
+            return Ok(acknowledged);
+        }
+        let (record, batch, spent) = self.write_one(draft, seal)?;
+        let shared = Arc::new(self.share(batch, None)?);
+        step(&mut self.options, Step::Answered);
         Ok(Acknowledged {
             seq: record.seq,
             leaf: record.leaf,
             chain: record.chain,
-            shared: Arc::new(self.share(batch, None)?),
-            spent: requests.pop().map(|request| request.draft),
+            shared,
+            spent,
         })
+    }
+
+    /// The same for who wants the number alone: the signature is left to [`Self::sign`].
+    pub(super) fn commit_number(
+        &mut self,
+        draft: Box<Draft>,
+        seal: Option<SealReason>,
+    ) -> Result<Seq> {
+        if let Some(acknowledged) = self.find_retried(&draft)? {
+            return Ok(acknowledged.seq);
+        }
+        let (record, ..) = self.write_one(draft, seal)?;
+        step(&mut self.options, Step::Answered);
+        Ok(record.seq)
+    }
+
+    /// Writes one record and perhaps the seal of its epoch. The checkpoint follows when nobody waits: the seal does not need it.
+    fn write_one(
+        &mut self,
+        draft: Box<Draft>,
+        seal: Option<SealReason>,
+    ) -> Result<(Written, Batch, Option<Box<Draft>>)> {
+        let (answer, outcome) = std::sync::mpsc::sync_channel(1);
+        let mut requests = vec![Request::of(draft, answer)];
+        let (written, batch) = self.write(&mut requests, seal.map(Last::QuickSeal))?;
+        if seal.is_some() {
+            self.sign()?;
+            step(&mut self.options, Step::SealSigned);
+            self.checkpoint_owed = true;
+        }
+        let spent = requests.pop().map(|request| request.draft);
+        match written.into_iter().find(|w| w.request == Some(0)) {
+            Some(record) => Ok((record, batch, spent)),
+            // It was refused alone, and told why; the epoch is sealed all the same.
+            None => Err(outcome
+                .try_recv()
+                .ok()
+                .and_then(Result::err)
+                .unwrap_or_else(|| Error::new(ErrorKind::Poisoned, "the record was not written"))),
+        }
     }
 
     /// Ends the epoch, and makes a checkpoint of what is sealed.
@@ -525,7 +570,7 @@ impl Writer {
     }
 
     /// The acknowledgement of the last record of a commit.
-    fn last_of(&self, (written, batch): (Vec<Written>, Batch)) -> Result<Acknowledged> {
+    fn last_of(&mut self, (written, batch): (Vec<Written>, Batch)) -> Result<Acknowledged> {
         let shared = Arc::new(self.share(batch, None)?);
         match written.last() {
             Some(Written {
@@ -607,6 +652,7 @@ impl Writer {
 
     /// Keeps the last commit's statement, so that a crash leaves no unsigned tail.
     pub(super) fn keep_statement(&mut self) -> Result<()> {
+        self.sign()?;
         if !self.unkept {
             return Ok(());
         }
@@ -753,7 +799,7 @@ pub(super) fn recorder() -> Result<Actor> {
 }
 
 /// The same error for the next who waited.
-fn copy(error: &Error) -> Error {
+pub(super) fn copy(error: &Error) -> Error {
     let copy = Error::new(error.kind(), error.to_string());
     match error.hint() {
         Some(hint) => copy.with_hint(hint),

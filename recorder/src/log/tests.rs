@@ -1,0 +1,90 @@
+//! What a caller can be told, and when.
+
+use std::sync::Mutex;
+
+use ed25519_dalek::SigningKey;
+use tacho_schemas::body::work::{Message as Said, Speaker};
+use tacho_schemas::content::Field;
+use tacho_schemas::record::{Actor, ActorType};
+use tacho_schemas::{Id, Origin};
+
+use super::*;
+use crate::clock::SystemClock;
+
+type Steps = Arc<Mutex<Vec<Step>>>;
+
+fn log(base: &Path) -> (Log, Steps) {
+    let mut options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
+    let steps = Steps::default();
+    let passed = Arc::clone(&steps);
+    options.testing_only_step = Some(Box::new(move |step| passed.lock().unwrap().push(step)));
+    let beginning = Beginning {
+        path: &base.join("log"),
+        origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
+        identity: &SigningKey::from_bytes(&[3; 32]),
+        predecessor: None,
+    };
+    (Log::create(beginning, options).unwrap(), steps)
+}
+
+fn draft(log: &Log, text: &str) -> Draft {
+    let actor = Actor {
+        actor_type: ActorType::Agent,
+        id: Id::new("claude-code").unwrap(),
+        model: None,
+        on_behalf_of: None,
+    };
+    let said = Said {
+        speaker: Speaker::Assistant,
+        usage: None,
+    };
+    let event = Event::new(actor, said).with(Field::Text, text);
+    log.draft(event, Way::api(0)).unwrap()
+}
+
+#[test]
+fn a_number_comes_before_the_signature_and_the_next_commit_after_it() {
+    let base = tempfile::tempdir().unwrap();
+    let (log, steps) = log(base.path());
+    let taken = |log: &Log, seal| {
+        steps.lock().unwrap().clear();
+        log.write_number(draft(log, "why"), seal).unwrap()
+    };
+    let passed = || steps.lock().unwrap().clone();
+    let commit = [Step::Begun, Step::Written, Step::Committed];
+
+    let first = taken(&log, None);
+    assert_eq!(passed(), [&commit[..], &[Step::Answered]].concat());
+    log.settle();
+    log.settle();
+    assert_eq!(
+        passed(),
+        [&commit[..], &[Step::Answered, Step::Signed]].concat()
+    );
+    let second = taken(&log, None);
+    assert_eq!(passed().first(), Some(&Step::Begun));
+    // Nobody settled: the next commit does it first.
+    let third = taken(&log, None);
+    assert_eq!(passed().first(), Some(&Step::Signed));
+    assert_eq!((second.0, third.0), (first.0 + 1, first.0 + 2));
+    // A seal binds what was written: its commit is signed before anybody hears of it.
+    let mutation = taken(&log, Some(SealReason::Mutation));
+    let sealed = passed();
+    let at = |step| sealed.iter().position(|s| *s == step).unwrap();
+    assert!(
+        at(Step::SealCommitted) < at(Step::SealSigned) && at(Step::SealSigned) < at(Step::Answered)
+    );
+    // A receipt needs the signature.
+    steps.lock().unwrap().clear();
+    let receipt = log.write(draft(&log, "so")).unwrap();
+    assert_eq!(receipt.seq.0, mutation.0 + 2);
+    assert_eq!(
+        passed(),
+        [&commit[..], &[Step::Signed, Step::Answered]].concat()
+    );
+    log.write_number(draft(&log, "last"), None).unwrap();
+    log.close().unwrap();
+    let options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
+    let again = Log::open(&base.path().join("log"), options).unwrap();
+    assert_eq!(*again.opening(), Opening::default());
+}
