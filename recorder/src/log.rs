@@ -421,6 +421,7 @@ impl Log {
 
     /// Hands a draft to the writer; waits only if the queue is full.
     pub fn submit(&self, draft: Draft) -> Result<Pending> {
+        self.desk.give_way();
         self.queue(Box::new(draft), None)
     }
 
