@@ -14,7 +14,7 @@ use tacho_schemas::scalar::{List, Set};
 use tacho_schemas::{Hash, Id, Kind, Seq, Time};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pack::Packer;
+use crate::pack::{Effort, Packer};
 use crate::redact::Redactor;
 use crate::salt::salt;
 use crate::store::MAX_ARTEFACT;
@@ -101,10 +101,10 @@ static PACKERS: Mutex<Vec<Packer>> = Mutex::new(Vec::new());
 /// More are let go.
 const PACKERS_KEPT: usize = 16;
 
-fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
+fn pack(bytes: &[u8], effort: Effort) -> Result<Vec<u8>> {
     let kept = PACKERS.lock().ok().and_then(|mut kept| kept.pop());
     let mut packer = kept.map_or_else(Packer::new, Ok)?;
-    let packed = packer.pack(bytes);
+    let packed = packer.pack_with(bytes, effort);
     if let Ok(mut kept) = PACKERS.lock()
         && kept.len() < PACKERS_KEPT
     {
@@ -117,7 +117,7 @@ impl Draft {
     /// Makes an event ready. What the redactor finds is gone when this returns.
     ///
     /// [`crate::Log::draft`] does it with the log's own redactor.
-    pub fn new(mut event: Event, way: Way, redactor: &Redactor) -> Result<Self> {
+    pub fn new(mut event: Event, way: Way, redactor: &Redactor, effort: Effort) -> Result<Self> {
         let redacted = redactor.redact_event(&mut event)?.into_list()?;
         let kind = event
             .body
@@ -163,7 +163,7 @@ impl Draft {
             files.push(File {
                 blake3: descriptor.blake3,
                 size: descriptor.size,
-                packed: pack(&file.bytes)?,
+                packed: pack(&file.bytes, effort)?,
             });
         }
         let row = match row.is_empty() {
@@ -178,7 +178,7 @@ impl Draft {
                 })?;
                 Some(PackedRow {
                     row: event.reference.is_some().then_some(row),
-                    packed: pack(&bytes)?,
+                    packed: pack(&bytes, effort)?,
                 })
             }
         };
@@ -226,7 +226,8 @@ impl Draft {
 
     /// Makes an event of the recorder's own ready.
     pub(crate) fn own(event: Event) -> Result<Self> {
-        Self::new(event, Way::recorder(), Redactor::builtin()?.as_ref())
+        let redactor = Redactor::builtin()?;
+        Self::new(event, Way::recorder(), &redactor, Effort::Usual)
     }
 
     /// What the record will be about.

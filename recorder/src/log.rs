@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::draft::{Draft, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keys::ring::{PromoteStep, Recovered};
+use crate::pack::Effort;
 use crate::redact::Redactor;
 use desk::{Desk, Here};
 use writer::Writer;
@@ -416,7 +417,11 @@ impl Log {
 
     /// Makes an event ready: takes out secrets, those that this log's settings add included, and commits to the rest.
     pub fn draft(&self, event: Event, way: Way) -> Result<Draft> {
-        Draft::new(event, way, &self.redactor)
+        let effort = match self.desk.is_behind() {
+            true => Effort::Hasty,
+            false => Effort::Usual,
+        };
+        Draft::new(event, way, &self.redactor, effort)
     }
 
     /// Hands a draft to the writer; waits only if the queue is full.

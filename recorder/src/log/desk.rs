@@ -22,7 +22,10 @@ const BATCH_RECORDS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// So many records wait when the writer is behind.
-const BEHIND: usize = 256;
+const BEHIND: usize = 512;
+
+/// And so many are handed over between two times that it is let go first.
+const STRIDE: usize = 16;
 
 /// When nothing comes, the last commit's signature is kept after so long.
 const IDLE: Duration = Duration::from_millis(500);
@@ -67,11 +70,17 @@ impl Desk {
     /// Lets the writer go first where it is behind.
     ///
     /// Callers who are quicker than the writer, on the same cores, would else have done all their work before it comes to the fsync,
-    /// and nobody has anything to do in that time. Costs a system call where cores are free.
+    /// and nobody has anything to do in that time. Costs a system call now and then where cores are free.
     pub(super) fn give_way(&self) {
-        if self.waiting.load(Ordering::Relaxed) >= BEHIND {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting >= BEHIND && waiting.is_multiple_of(STRIDE) {
             std::thread::yield_now();
         }
+    }
+
+    /// Whether more comes than the writer can take.
+    pub(super) fn is_behind(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= BEHIND
     }
 
     /// Lets a caller commit a draft now, on its own thread, if nobody else waits.

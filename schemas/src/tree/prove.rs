@@ -26,7 +26,8 @@ pub fn inclusion_proof<E: From<Error>>(
     if index >= size {
         return Err(Error::Proof("the leaf is not in a tree of this size").into());
     }
-    let mut path = Vec::new();
+    // As long as the tree is high, at most.
+    let mut path = Vec::with_capacity(64 - size.leading_zeros() as usize);
     climb(0, index, size, &mut path, &mut nodes)?;
     Ok(path)
 }
