@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,7 @@ pub(super) fn measure(
     let mut raw = Raw::make(&ground.at("raw"))?;
     let mut sqlite = Sqlite::make(&ground.at("sqlite.db"))?;
     let next = AtomicU64::new(0);
-    let run = Run {
-        log: &log,
-        corpus: &corpus,
-        next: &next,
-    };
+    let run = Run::new(&log, &corpus, &next);
 
     // One turn of everything before it counts: files have grown, caches are warm.
     let mut turns = Turns::default();
@@ -71,13 +67,24 @@ struct Run<'a> {
     log: &'a Log,
     corpus: &'a Corpus,
     next: &'a AtomicU64,
+    uid: u32,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(log: &'a Log, corpus: &'a Corpus, next: &'a AtomicU64) -> Self {
+        let uid = nix::unistd::geteuid().as_raw();
+        Self {
+            log,
+            corpus,
+            next,
+            uid,
+        }
+    }
+
     fn draft(&self) -> Result<Draft, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let way = Way::api(nix::unistd::geteuid().as_raw());
-        Ok(self.log.draft(self.corpus.event(number), way)?)
+        let event = self.corpus.event(number);
+        Ok(self.log.draft(event, Way::api(self.uid))?)
     }
 
     fn submit(&self) -> Result<Pending, Failure> {
@@ -133,6 +140,24 @@ impl Run<'_> {
             let threads: Vec<_> = (0..SUBMITTERS).map(|_| scope.spawn(one)).collect();
             threads.into_iter().try_for_each(join)
         })
+    }
+
+    /// Receipts a second from the first one on: until it comes, the pipe is filled.
+    fn steady(&self, time: Duration) -> Result<f64, Failure> {
+        let (first, received, end) = (OnceLock::new(), AtomicU64::new(0), OnceLock::new());
+        let go_on = || match first.get().map(Instant::elapsed) {
+            Some(passed) if passed >= time => {
+                end.get_or_init(|| rate(received.load(Ordering::Relaxed), passed));
+                false
+            }
+            _ => true,
+        };
+        let done = || {
+            first.get_or_init(Instant::now);
+            received.fetch_add(1, Ordering::Relaxed);
+        };
+        self.streaming(go_on, done)?;
+        Ok(end.into_inner().unwrap_or(f64::NAN))
     }
 
     /// Records at fixed moments, whatever happens to those before; each is timed from the moment it was due.
@@ -214,15 +239,7 @@ impl Turns {
         let began = Instant::now();
         let written = sqlite.run(run.corpus, slice)?;
         let bare = rate(written, began.elapsed());
-        let (began, done) = (Instant::now(), AtomicU64::new(0));
-        run.streaming(
-            || began.elapsed() < slice,
-            || {
-                done.fetch_add(1, Ordering::Relaxed);
-            },
-        )?;
-        self.stream
-            .push((bare, rate(done.into_inner(), began.elapsed())));
+        self.stream.push((bare, run.steady(slice)?));
         Ok(())
     }
 
@@ -277,11 +294,7 @@ fn size_on_disk(
     let path = ground.at(name);
     let log = ground.log(name)?;
     let next = AtomicU64::new(0);
-    let run = Run {
-        log: &log,
-        corpus,
-        next: &next,
-    };
+    let run = Run::new(&log, corpus, &next);
     let wanted = options.records().min(100_000);
     run.streaming(|| next.load(Ordering::Relaxed) < wanted, || ())?;
     log.close()?;
@@ -302,11 +315,7 @@ fn size_on_disk(
 fn growth(records: u64, corpus: &Corpus, ground: &Ground, term: &mut Term) -> Result<Row, Failure> {
     let log = ground.log("long")?;
     let next = AtomicU64::new(0);
-    let run = Run {
-        log: &log,
-        corpus,
-        next: &next,
-    };
+    let run = Run::new(&log, corpus, &next);
     let marks = fill(&run, records, term)?;
     log.close()?;
     let _ = std::fs::remove_dir_all(ground.at("long"));
@@ -370,11 +379,7 @@ pub(super) fn write_log(
     term: &mut Term,
 ) -> Result<(), Failure> {
     let next = AtomicU64::new(0);
-    let run = Run {
-        log: &log,
-        corpus,
-        next: &next,
-    };
+    let run = Run::new(&log, corpus, &next);
     fill(&run, records, term)?;
     Ok(log.close()?)
 }
