@@ -108,7 +108,7 @@ impl Desk {
         Here::Done(outcome, tend)
     }
 
-    /// Signs what was committed for the number alone, unless somebody is at work, who will.
+    /// Signs what was committed for the number alone, unless somebody is at work: who commits signs first what is owed.
     pub(super) fn settle(&self) {
         if let Ok(mut seat) = self.seat.try_lock() {
             // An error ends the writer; who asks it next is told.
