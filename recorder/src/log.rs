@@ -54,7 +54,7 @@ pub enum Step {
     Committed,
     /// Its statement is signed.
     Signed,
-    /// All who waited have their receipts.
+    /// All who waited have their receipts, or the number alone: then [`Step::Signed`] comes behind it.
     Answered,
     /// The next epoch's key is durable.
     NextKeyMade,
