@@ -19,6 +19,9 @@ use crate::term::{Failure, Term};
 /// Records that are under way at once where throughput is asked for.
 const IN_FLIGHT: usize = 4096;
 
+/// And so few that the writer is never behind.
+const UNHURRIED: usize = 256;
+
 /// Threads that submit them.
 const SUBMITTERS: usize = 2;
 
@@ -51,13 +54,22 @@ pub(super) fn measure(
     }
     log.close()?;
     let mut rows = turns.rows();
-    for (name, corpus, most, reach) in [
-        ("corpus", &corpus, 1.6, "1.2 x"),
-        ("incompressible", &Corpus::incompressible()?, 2.0, ""),
+    for (name, corpus, in_flight, most, reach) in [
+        ("corpus", &corpus, UNHURRIED, 1.6, "1.2 x"),
+        ("corpus, in a stream", &corpus, IN_FLIGHT, 1.6, "1.2 x"),
+        (
+            "incompressible",
+            &Corpus::incompressible()?,
+            IN_FLIGHT,
+            2.0,
+            "",
+        ),
     ] {
-        rows.push(size_on_disk(name, corpus, options, ground)?.budget(Bound::AtMost(most), reach));
+        let row = size_on_disk(name, corpus, in_flight, options, ground)?;
+        rows.push(row.budget(Bound::AtMost(most), reach));
     }
     rows.push(growth(options.records(), &corpus, ground, term)?);
+    rows.push(bare_growth(options.records(), &corpus, ground)?);
     Ok(rows)
 }
 
@@ -116,6 +128,7 @@ impl<'a> Run<'a> {
     /// Few callers with many records under way, until `go_on` says no; `done` hears of each receipt.
     fn streaming(
         &self,
+        in_flight: usize,
         go_on: impl Fn() -> bool + Sync,
         done: impl Fn() + Sync,
     ) -> Result<(), Failure> {
@@ -123,7 +136,7 @@ impl<'a> Run<'a> {
             let mut under_way = VecDeque::new();
             while go_on() {
                 under_way.push_back(self.submit()?);
-                if under_way.len() >= IN_FLIGHT / SUBMITTERS
+                if under_way.len() >= in_flight / SUBMITTERS
                     && let Some(oldest) = under_way.pop_front()
                 {
                     oldest.wait()?;
@@ -156,7 +169,7 @@ impl<'a> Run<'a> {
             first.get_or_init(Instant::now);
             received.fetch_add(1, Ordering::Relaxed);
         };
-        self.streaming(go_on, done)?;
+        self.streaming(IN_FLIGHT, go_on, done)?;
         Ok(end.into_inner().unwrap_or(f64::NAN))
     }
 
@@ -288,6 +301,7 @@ impl Turns {
 fn size_on_disk(
     name: &str,
     corpus: &Corpus,
+    in_flight: usize,
     options: &super::Options,
     ground: &Ground,
 ) -> Result<Row, Failure> {
@@ -296,7 +310,7 @@ fn size_on_disk(
     let next = AtomicU64::new(0);
     let run = Run::new(&log, corpus, &next);
     let wanted = options.records().min(100_000);
-    run.streaming(|| next.load(Ordering::Relaxed) < wanted, || ())?;
+    run.streaming(in_flight, || next.load(Ordering::Relaxed) < wanted, || ())?;
     log.close()?;
     let written = next.into_inner();
     let length = std::fs::metadata(path.join("log.db"))
@@ -333,6 +347,25 @@ fn growth(records: u64, corpus: &Corpus, ground: &Ground, term: &mut Term) -> Re
     .budget(Bound::AtLeast(0.9), "1 x"))
 }
 
+/// The same of bare SQLite: where that slows down, it is the machine.
+fn bare_growth(records: u64, corpus: &Corpus, ground: &Ground) -> Result<Row, Failure> {
+    let mut sqlite = Sqlite::make(&ground.at("bare.db"))?;
+    let tenths = (0..10).map(|_| {
+        let began = Instant::now();
+        let written = sqlite.write(corpus, records / 10)?;
+        Ok(rate(written, began.elapsed()))
+    });
+    let tenths = tenths.collect::<Result<Vec<_>, Failure>>()?;
+    let at = |index: usize| tenths.get(index).copied().unwrap_or(f64::NAN);
+    let what = format!("growth to {records} records, bare SQLite");
+    Ok(Row::against(
+        what,
+        ("first tenth", at(0)),
+        at(9),
+        "records/s",
+    ))
+}
+
 /// Writes so many records; returns the times at which each tenth was done.
 fn fill(run: &Run<'_>, records: u64, term: &mut Term) -> Result<Vec<Duration>, Failure> {
     let began = Instant::now();
@@ -358,6 +391,7 @@ fn fill(run: &Run<'_>, records: u64, term: &mut Term) -> Result<Vec<Duration>, F
             marks
         });
         let outcome = run.streaming(
+            IN_FLIGHT,
             || run.next.load(Ordering::Relaxed) < records,
             || {
                 done.fetch_add(1, Ordering::Relaxed);

@@ -48,7 +48,10 @@ impl Raw {
     }
 }
 
-/// Bare SQLite: one table, one row a record, 256 a transaction, WAL, synchronous=FULL.
+/// Records of a transaction of bare SQLite.
+const PER_COMMIT: u64 = 256;
+
+/// Bare SQLite: one table, one row a record, WAL, synchronous=FULL.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     conn: Connection,
@@ -70,21 +73,35 @@ impl Sqlite {
     pub(super) fn run(&mut self, corpus: &Corpus, time: Duration) -> Result<u64, Failure> {
         let (began, mut count) = (Instant::now(), 0);
         while began.elapsed() < time {
-            let transaction = self.conn.transaction().map_err(|e| sql(&e))?;
-            {
-                let mut insert = transaction
-                    .prepare_cached("INSERT INTO records (seq, bytes) VALUES (?1, ?2)")
-                    .map_err(|e| sql(&e))?;
-                for _ in 0..256 {
-                    let bytes = corpus.payload(u64::try_from(self.next).unwrap_or(0));
-                    insert.execute((self.next, bytes)).map_err(|e| sql(&e))?;
-                    self.next += 1;
-                    count += 1;
-                }
-            }
-            transaction.commit().map_err(|e| sql(&e))?;
+            self.commit(corpus)?;
+            count += PER_COMMIT;
         }
         Ok(count)
+    }
+
+    /// Writes so many records and those that make the last transaction full, and returns how many.
+    pub(super) fn write(&mut self, corpus: &Corpus, records: u64) -> Result<u64, Failure> {
+        let mut count = 0;
+        while count < records {
+            self.commit(corpus)?;
+            count += PER_COMMIT;
+        }
+        Ok(count)
+    }
+
+    fn commit(&mut self, corpus: &Corpus) -> Result<(), Failure> {
+        let transaction = self.conn.transaction().map_err(|e| sql(&e))?;
+        {
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO records (seq, bytes) VALUES (?1, ?2)")
+                .map_err(|e| sql(&e))?;
+            for _ in 0..PER_COMMIT {
+                let bytes = corpus.payload(u64::try_from(self.next).unwrap_or(0));
+                insert.execute((self.next, bytes)).map_err(|e| sql(&e))?;
+                self.next += 1;
+            }
+        }
+        transaction.commit().map_err(|e| sql(&e))
     }
 }
 
