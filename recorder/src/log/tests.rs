@@ -14,17 +14,22 @@ use crate::clock::SystemClock;
 type Steps = Arc<Mutex<Vec<Step>>>;
 
 fn log(base: &Path) -> (Log, Steps) {
-    let mut options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
     let steps = Steps::default();
     let passed = Arc::clone(&steps);
-    options.testing_only_step = Some(Box::new(move |step| passed.lock().unwrap().push(step)));
+    let log = log_with(base, move |step| passed.lock().unwrap().push(step));
+    (log, steps)
+}
+
+fn log_with(base: &Path, step: impl FnMut(Step) + Send + 'static) -> Log {
+    let mut options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
+    options.testing_only_step = Some(Box::new(step));
     let beginning = Beginning {
         path: &base.join("log"),
         origin: Origin::from_parts("tacho.invalid", [7; 16]).unwrap(),
         identity: &SigningKey::from_bytes(&[3; 32]),
         predecessor: None,
     };
-    (Log::create(beginning, options).unwrap(), steps)
+    Log::create(beginning, options).unwrap()
 }
 
 fn draft(log: &Log, text: &str) -> Draft {
@@ -83,6 +88,38 @@ fn a_number_comes_before_the_signature_and_the_next_commit_after_it() {
         [&commit[..], &[Step::Signed, Step::Answered]].concat()
     );
     log.write_number(draft(&log, "last"), None).unwrap();
+    log.close().unwrap();
+    let options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
+    let again = Log::open(&base.path().join("log"), options).unwrap();
+    assert_eq!(*again.opening(), Opening::default());
+}
+
+#[test]
+fn nothing_is_packed_while_the_writer_is_behind() {
+    let base = tempfile::tempdir().unwrap();
+    let held = Arc::new(Mutex::new(()));
+    let (writer, text) = (Arc::clone(&held), "because ".repeat(100));
+    let log = log_with(base.path(), move |step| {
+        if step == Step::Begun {
+            drop(writer.lock());
+        }
+    });
+    let usual = draft(&log, &text).weight();
+    let hold = held.lock().unwrap();
+    // More than one commit takes, so that as many as it is about still wait.
+    let submit = |_| log.submit(draft(&log, &text)).unwrap();
+    let under_way: Vec<_> = (0..2048).map(submit).collect();
+    let hasty = draft(&log, &text).weight();
+    assert!(
+        usual + text.len() / 2 < hasty,
+        "{usual} bytes, then {hasty}"
+    );
+    drop(hold);
+    for pending in under_way {
+        pending.wait().unwrap();
+    }
+    // The writer takes a message off the count before it answers.
+    assert_eq!(draft(&log, &text).weight(), usual);
     log.close().unwrap();
     let options = Options::new(Arc::new(SystemClock::new().unwrap()), "test");
     let again = Log::open(&base.path().join("log"), options).unwrap();

@@ -69,7 +69,7 @@ pub(super) fn measure(
         rows.push(row.budget(Bound::AtMost(most), reach));
     }
     rows.push(growth(options.records(), &corpus, ground, term)?);
-    rows.push(bare_growth(options.records(), &corpus, ground)?);
+    rows.push(bare_growth(options.records(), &corpus, ground, term)?);
     Ok(rows)
 }
 
@@ -348,9 +348,16 @@ fn growth(records: u64, corpus: &Corpus, ground: &Ground, term: &mut Term) -> Re
 }
 
 /// The same of bare SQLite: where that slows down, it is the machine.
-fn bare_growth(records: u64, corpus: &Corpus, ground: &Ground) -> Result<Row, Failure> {
+fn bare_growth(
+    records: u64,
+    corpus: &Corpus,
+    ground: &Ground,
+    term: &mut Term,
+) -> Result<Row, Failure> {
     let mut sqlite = Sqlite::make(&ground.at("bare.db"))?;
-    let tenths = (0..10).map(|_| {
+    let mut progress = term.progress("writing without us");
+    let tenths = (0..10).map(|tenth| {
+        progress.show(tenth, 10);
         let began = Instant::now();
         let written = sqlite.write(corpus, records / 10)?;
         Ok(rate(written, began.elapsed()))
