@@ -250,7 +250,7 @@ impl Turns {
             .push((between, rate(count(samples.len()), began.elapsed())));
         self.offered.extend(run.offered(slice * 2)?);
         let began = Instant::now();
-        let written = sqlite.run(run.corpus, slice)?;
+        let written = sqlite.write(run.corpus, |_| began.elapsed() < slice)?;
         let bare = rate(written, began.elapsed());
         self.stream.push((bare, run.steady(slice)?));
         Ok(())
@@ -359,7 +359,7 @@ fn bare_growth(
     let tenths = (0..10).map(|tenth| {
         progress.show(tenth, 10);
         let began = Instant::now();
-        let written = sqlite.write(corpus, records / 10)?;
+        let written = sqlite.write(corpus, |count| count < records / 10)?;
         Ok(rate(written, began.elapsed()))
     });
     let tenths = tenths.collect::<Result<Vec<_>, Failure>>()?;

@@ -69,20 +69,14 @@ impl Sqlite {
         Ok(Self { conn, next: 0 })
     }
 
-    /// Writes for so long, and returns how many records.
-    pub(super) fn run(&mut self, corpus: &Corpus, time: Duration) -> Result<u64, Failure> {
-        let (began, mut count) = (Instant::now(), 0);
-        while began.elapsed() < time {
-            self.commit(corpus)?;
-            count += PER_COMMIT;
-        }
-        Ok(count)
-    }
-
-    /// Writes so many records and those that make the last transaction full, and returns how many.
-    pub(super) fn write(&mut self, corpus: &Corpus, records: u64) -> Result<u64, Failure> {
+    /// Writes whole transactions until `go_on`, which hears how many records there are, says no; returns how many there are then.
+    pub(super) fn write(
+        &mut self,
+        corpus: &Corpus,
+        go_on: impl Fn(u64) -> bool,
+    ) -> Result<u64, Failure> {
         let mut count = 0;
-        while count < records {
+        while go_on(count) {
             self.commit(corpus)?;
             count += PER_COMMIT;
         }
